@@ -1,0 +1,1 @@
+# targets are added with the demo itself

@@ -1,0 +1,14 @@
+// Settings that belong to no access method.
+#pragma once
+
+#include "pg/pg.hpp"
+
+namespace ann::pg {
+
+// Developer switch: whether candidates may be scored from unpinned pages (unpinned.hpp).
+extern bool unpinned_reads;
+
+// Called once, when the library is loaded.
+void DefineSettings();
+
+}  // namespace ann::pg
