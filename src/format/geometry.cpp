@@ -1,0 +1,103 @@
+#include "format/geometry.hpp"
+
+#include <algorithm>
+
+namespace ann::format {
+
+namespace {
+
+// Pages of a node stripe that rounding may waste: 1 in 50.
+constexpr double kMaxWaste = 0.02;
+constexpr uint32_t kMaxNodePages = 256;
+
+// The smallest stripe whose pages are used well; else the best one.
+void PlanStripe(Meta* meta) {
+  const uint32_t s = meta->slots_per_page, r = meta->refinements_per_page;
+  double best = 2;
+  for (uint32_t a = 1; a <= kMaxNodePages; ++a) {
+    uint32_t refinements = r == 0 ? 0 : static_cast<uint32_t>(DivUp(size_t{a} * s, r));
+    uint32_t columns =
+        static_cast<uint32_t>(DivUp(size_t{a} * s * meta->attribute_bytes, kPageBody));
+    double ideal = a + (r == 0 ? 0.0 : double(a) * s / r) +
+                   double(a) * s * meta->attribute_bytes / kPageBody;
+    double waste = 1 - ideal / (a + refinements + columns);
+    if (waste < best - 1e-9) {
+      best = waste;
+      meta->node_pages = static_cast<uint16_t>(a);
+      meta->refinement_pages = static_cast<uint16_t>(refinements);
+      meta->column_pages = static_cast<uint16_t>(columns);
+    }
+    if (best <= kMaxWaste) return;
+  }
+}
+
+}  // namespace
+
+bool PlanLayout(uint32_t factor_bytes, uint32_t code_bytes, uint32_t refinement_bytes,
+                Meta* meta) {
+  size_t slot = sizeof(NodeSlot) + factor_bytes + code_bytes + sizeof(NodeId) * 2 * meta->m;
+  size_t upper = sizeof(UpperSlot) + factor_bytes + code_bytes + sizeof(RecordId) * meta->m;
+  size_t chunk = RoundUp(sizeof(ChainChunk) + size_t{kChunkTids} * meta->attribute_bytes, 4);
+  slot = RoundUp(slot, 4), upper = RoundUp(upper, 4);
+  size_t record = RoundUp(refinement_bytes, 4);
+  if (std::max({slot, upper, record, chunk}) > kPageBody) return false;
+  meta->slot_bytes = static_cast<uint16_t>(slot);
+  meta->slots_per_page = static_cast<uint16_t>(kPageBody / slot);
+  meta->upper_slot_bytes = static_cast<uint16_t>(upper);
+  meta->uppers_per_page = static_cast<uint16_t>(kPageBody / upper);
+  meta->refinement_record_bytes = static_cast<uint16_t>(record);
+  meta->refinements_per_page = static_cast<uint16_t>(record == 0 ? 0 : kPageBody / record);
+  meta->chunk_bytes = static_cast<uint16_t>(chunk);
+  meta->chunks_per_page = static_cast<uint16_t>(kPageBody / chunk);
+  meta->mean_pages = static_cast<uint16_t>(DivUp(meta->dims, kMeanFloatsPerPage));
+  PlanStripe(meta);
+  return true;
+}
+
+Geometry::Geometry(const Meta& meta)
+    : first_stripe_(1u + meta.mean_pages),
+      stripe_pages_(uint32_t{meta.node_pages} + meta.refinement_pages + meta.column_pages),
+      column_pages_(meta.column_pages),
+      refinements_per_page_(meta.refinements_per_page),
+      slots_(meta.slots_per_page),
+      node_pages_(meta.node_pages),
+      stripe_(stripe_pages_) {}
+
+Place Geometry::RefinementAt(NodeId id) const {
+  const uint32_t s = slots_.divisor(), r = refinements_per_page_;
+  uint32_t page = slots_.Quotient(id);
+  uint32_t stripe = node_pages_.Quotient(page);
+  uint32_t o = id - stripe * node_pages_.divisor() * s;
+  uint32_t k = o / r;
+  return {StripeStart(stripe) + column_pages_ + k * r / s + 1 + k, o - k * r};
+}
+
+Geometry::Part Geometry::PartAt(uint32_t block) const {
+  uint32_t stripe = StripeOf(block);
+  uint32_t offset = block - StripeStart(stripe);
+  if (offset < column_pages_) return {StripePart::kColumn, offset};
+  offset -= column_pages_;
+  // The node page at or before `offset`: j + ceil(jS/R) <= offset, which grows with j.
+  uint32_t low = 0, high = node_pages_.divisor() - 1;
+  while (low < high) {
+    uint32_t mid = (low + high + 1) / 2;
+    if (mid + RefinementsBefore(mid) <= offset) {
+      low = mid;
+    } else {
+      high = mid - 1;
+    }
+  }
+  if (low + RefinementsBefore(low) == offset) {
+    return {StripePart::kNodes, stripe * node_pages_.divisor() + low};
+  }
+  return {StripePart::kRefinement, offset - low - 1};
+}
+
+NodeId Geometry::IdLimit(uint32_t blocks) const {
+  if (blocks <= first_stripe_) return 0;
+  uint64_t stripes = DivUp(blocks - first_stripe_, stripe_pages_);
+  uint64_t ids = stripes * node_pages_.divisor() * slots_.divisor();
+  return static_cast<NodeId>(std::min<uint64_t>(ids, kMaxNodes));
+}
+
+}  // namespace ann::format

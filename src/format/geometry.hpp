@@ -1,0 +1,76 @@
+// Where things lie in an hnsw index: sizes chosen once for an index, and the arithmetic from ids to
+// blocks (README.md). Blocks are the server's block numbers.
+#pragma once
+
+#include <cstdint>
+
+#include "core/ids.hpp"
+#include "core/sizes.hpp"
+#include "format/hnsw_format.hpp"
+
+namespace ann::format {
+
+struct Place {
+  uint32_t block;
+  uint32_t index;  // slot or record within the page
+};
+
+enum class StripePart : uint8_t { kColumn, kNodes, kRefinement };
+
+// Chooses sizes and stripe for an index and writes them to `meta`, whose metric, bits, dims, m and
+// attribute_bytes are set. `factor_bytes`, `code_bytes`, `refinement_bytes` (0: no such plane) come
+// from the codec. False: a slot or record does not fit a page.
+bool PlanLayout(uint32_t factor_bytes, uint32_t code_bytes, uint32_t refinement_bytes, Meta* meta);
+
+class Geometry {
+ public:
+  Geometry() = default;
+  explicit Geometry(const Meta& meta);
+
+  uint32_t first_stripe() const { return first_stripe_; }
+  uint32_t stripe_pages() const { return stripe_pages_; }
+  uint32_t slots_per_page() const { return slots_.divisor(); }
+
+  Place NodeAt(NodeId id) const {
+    uint32_t page = slots_.Quotient(id);
+    return {NodeBlock(page), id - page * slots_.divisor()};
+  }
+  // Of the `page`-th node page, counted over all node stripes' places.
+  uint32_t NodeBlock(uint32_t page) const {
+    uint32_t stripe = node_pages_.Quotient(page);
+    uint32_t j = page - stripe * node_pages_.divisor();
+    return StripeStart(stripe) + column_pages_ + j + RefinementsBefore(j);
+  }
+  Place RefinementAt(NodeId id) const;
+
+  // Inverse: what lies at `block` of a node stripe. `ordinal`: of a node page, its number over all
+  // stripes (first node id / slots_per_page); else the number within the stripe.
+  struct Part {
+    StripePart kind;
+    uint32_t ordinal;
+  };
+  Part PartAt(uint32_t block) const;
+  // Blocks before the stripes (meta, mean) have none.
+  bool InStripes(uint32_t block) const { return block >= first_stripe_; }
+  uint32_t StripeOf(uint32_t block) const { return stripe_.Quotient(block - first_stripe_); }
+  uint32_t StripeStart(uint32_t stripe) const { return first_stripe_ + stripe * stripe_pages_; }
+  // An upper bound of the ids in a file of `blocks` blocks.
+  NodeId IdLimit(uint32_t blocks) const;
+
+ private:
+  uint32_t RefinementsBefore(uint32_t j) const {
+    return refinements_per_page_ == 0
+               ? 0
+               : (j * slots_.divisor() + refinements_per_page_ - 1) / refinements_per_page_;
+  }
+
+  uint32_t first_stripe_ = 0;
+  uint32_t stripe_pages_ = 1;
+  uint32_t column_pages_ = 0;
+  uint32_t refinements_per_page_ = 0;
+  FastDivisor slots_;
+  FastDivisor node_pages_;
+  FastDivisor stripe_;
+};
+
+}  // namespace ann::format

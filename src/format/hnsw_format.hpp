@@ -1,0 +1,145 @@
+// The structs of an hnsw index's pages. README.md in this folder has them as tables.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+#include "core/ids.hpp"
+
+namespace ann::format {
+
+// What the server fixes; asserted in src/pg/format_check.cpp.
+inline constexpr uint32_t kPageSize = 8192;
+inline constexpr uint32_t kPageHeaderBytes = 24;
+
+inline constexpr uint32_t kMagic = 0x4E4E4148;  // "HANN"
+inline constexpr uint16_t kFormatVersion = 1;
+inline constexpr uint16_t kMinReadableVersion = 1;
+inline constexpr uint16_t kPageId = 0xFFA1;
+
+enum class PageKind : uint16_t {
+  kMeta = 1,
+  kNodes = 2,
+  kRefinement = 3,
+  kUpper = 4,
+  kChain = 5,
+  kColumn = 6,
+  kMean = 7,
+  // A block of an auxiliary stripe that holds nothing yet.
+  kSpare = 8,
+};
+
+// The last 8 bytes of every page.
+struct PageTail {
+  PageKind kind;
+  uint16_t version;
+  uint16_t unused;
+  uint16_t page_id;
+};
+static_assert(sizeof(PageTail) == 8 && offsetof(PageTail, page_id) == 6);
+
+inline constexpr uint32_t kPageBody = kPageSize - kPageHeaderBytes - sizeof(PageTail);  // 8160
+
+// A heap TID as the server stores it.
+struct Tid {
+  uint16_t block_high;
+  uint16_t block_low;
+  uint16_t offset;
+};
+static_assert(sizeof(Tid) == 6 && alignof(Tid) == 2);
+
+enum class SlotState : uint8_t { kFree = 0, kLive = 1, kDead = 2 };
+
+struct NodeSlot {
+  SlotState state;
+  uint8_t level;
+  uint16_t version;
+  Tid tid;
+  uint16_t neighbour_count;
+  RecordId chain;
+  uint32_t hash_low;
+  uint32_t hash_high;
+
+  uint64_t hash() const { return uint64_t{hash_high} << 32 | hash_low; }
+  void set_hash(uint64_t h) {
+    hash_low = static_cast<uint32_t>(h);
+    hash_high = static_cast<uint32_t>(h >> 32);
+  }
+};
+static_assert(sizeof(NodeSlot) == 24 && alignof(NodeSlot) == 4);
+static_assert(offsetof(NodeSlot, tid) == 4 && offsetof(NodeSlot, neighbour_count) == 10 &&
+              offsetof(NodeSlot, chain) == 12 && offsetof(NodeSlot, hash_low) == 16);
+
+struct UpperSlot {
+  SlotState state;
+  uint8_t level;
+  uint16_t version;
+  NodeId node;
+  RecordId down;
+  uint32_t neighbour_count;
+};
+static_assert(sizeof(UpperSlot) == 16 && alignof(UpperSlot) == 4);
+static_assert(offsetof(UpperSlot, node) == 4 && offsetof(UpperSlot, down) == 8);
+
+inline constexpr uint32_t kChunkTids = 8;
+struct ChainChunk {
+  NodeId node;
+  RecordId next;
+  uint8_t count;
+  uint8_t unused[3];
+  Tid tids[kChunkTids];
+};
+static_assert(sizeof(ChainChunk) == 60 && offsetof(ChainChunk, tids) == 12);
+
+inline constexpr uint32_t kMaxAttributes = 8;
+inline constexpr uint32_t kMeanFloatsPerPage = kPageBody / sizeof(float);
+
+// Block 0. All up to `seed` is frozen when the index is built.
+struct Meta {
+  uint32_t magic;
+  uint16_t version;
+  uint8_t metric;          // quant::Metric
+  uint8_t traversal_bits;  // bits a dimension in the node slot
+  uint8_t refinement_bits;
+  uint8_t attribute_count;
+  uint16_t m;
+  uint16_t ef_construction;
+  uint16_t attribute_bytes;  // of all attributes of one row
+  uint32_t dims;
+  uint16_t slot_bytes;
+  uint16_t slots_per_page;
+  uint16_t refinement_record_bytes;
+  uint16_t refinements_per_page;
+  uint16_t upper_slot_bytes;
+  uint16_t uppers_per_page;
+  uint16_t chunk_bytes;
+  uint16_t chunks_per_page;
+  uint16_t mean_pages;
+  uint16_t node_pages;
+  uint16_t refinement_pages;
+  uint16_t column_pages;
+  uint8_t attribute_widths[kMaxAttributes];
+  uint64_t seed;
+  float l1_step;       // grid step of the L1 code
+  float max_norm;      // largest norm under inner product, when built
+  uint32_t epoch;      // changes when the mean or the codes change as a whole
+  uint32_t default_ef;  // ef_search that suits this index while the user has set none
+  // What inserts and vacuum change. kNoId, level 0: the index is empty.
+  RecordId entry;  // a record of `entry_level`; a node id when that is 0
+  uint32_t entry_level;
+  uint32_t upper_hint;  // blocks with room, or 0
+  uint32_t chain_hint;
+  uint64_t node_count;  // as of the last build or vacuum
+  uint64_t row_count;
+};
+static_assert(sizeof(Meta) == 112 && alignof(Meta) == 8);
+static_assert(offsetof(Meta, dims) == 16 && offsetof(Meta, seed) == 56 &&
+              offsetof(Meta, entry) == 80 && offsetof(Meta, node_count) == 96);
+
+template <class T>
+inline constexpr bool kOnDisk = std::is_trivially_copyable_v<T> && std::is_standard_layout_v<T>;
+static_assert(kOnDisk<PageTail> && kOnDisk<NodeSlot> && kOnDisk<UpperSlot> && kOnDisk<ChainChunk> &&
+              kOnDisk<Meta>);
+
+}  // namespace ann::format

@@ -1,0 +1,417 @@
+#include "quant/codec.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstring>
+
+#include "core/rng.hpp"
+#include "core/sizes.hpp"
+#include "quant/rotation.hpp"
+#include "simd/simd.hpp"
+
+namespace ann::quant {
+
+namespace {
+
+// Cells per standard deviation of the uniform quantizer that is best for a Gaussian (Max 1960).
+constexpr float CellsPerSigma(int bits) { return bits == 2 ? 1.0044f : 2.9836f; }
+
+// u - Centre(bits) is a value's place in steps.
+constexpr float Centre(int bits) { return (static_cast<float>(1 << bits) - 1) / 2; }
+
+// Work queries and unpacked codes are padded so that every plane may read its whole entries.
+constexpr size_t PaddedDims(size_t dims) { return RoundUp(dims, 64); }
+
+// 6 bits are a plane of 4 and one of 2: u = 4 * high + low.
+constexpr int HighBits(int bits) { return bits == 6 ? 4 : bits; }
+
+float LargestMagnitude(const float* x, size_t dims) {
+  float largest = 0;
+  for (size_t i = 0; i < dims; ++i) largest = std::max(largest, std::fabs(x[i]));
+  return largest;
+}
+
+// Steps of 0 (all-zero or denormal vectors) code every value alike.
+float Inverse(float step) { return step > 0 && std::isfinite(1 / step) ? 1 / step : 0; }
+
+template <class T>
+T* Carve(char*& at, size_t n) {
+  T* p = reinterpret_cast<T*>(at);
+  at += RoundUp(n * sizeof(T), 8);
+  return p;
+}
+
+float Load(const uint8_t* at) {
+  float value;
+  std::memcpy(&value, at, sizeof value);
+  return value;
+}
+
+template <class T>
+T LoadFactors(const uint8_t* at) {
+  T factors;
+  std::memcpy(&factors, at, sizeof factors);
+  return factors;
+}
+
+}  // namespace
+
+size_t Codec::MemoryBytes(const CodecParams& params) {
+  return 8 * RotationWords(params.dims) + RoundUp(2 * params.dims * sizeof(float), 8) +
+         RoundUp(params.dims * sizeof(float), 8) + 2 * PaddedDims(params.dims);
+}
+
+size_t Codec::QueryBytes(const CodecParams& params) {
+  return RoundUp(params.dims * sizeof(float), 8) + 3 * PaddedDims(params.dims);
+}
+
+Codec::Codec(const CodecParams& params, const float* mean, void* memory)
+    : params_(params), mean_(mean), kernels_(simd::Codes()) {
+  char* at = static_cast<char*>(memory);
+  const size_t dims = params.dims;
+  uint64_t* signs = Carve<uint64_t>(at, RotationWords(dims));
+  scratch_ = Carve<float>(at, 2 * dims);
+  rotated_mean_ = Carve<float>(at, dims);
+  values_ = Carve<uint8_t>(at, 2 * PaddedDims(dims));
+  MakeRotation(params.seed, dims, signs);
+  signs_ = signs;
+  mean_norm_ = simd::Floats().inner_product(mean, mean, dims);
+  std::memcpy(rotated_mean_, mean, dims * sizeof(float));
+  Rotate(signs_, dims, rotated_mean_);
+
+  const int bits = params.traversal_bits;
+  code_bytes_ = static_cast<uint32_t>(simd::PlaneBytes(bits, dims));
+  factor_bytes_ = is_l1()                                     ? sizeof(float)
+                  : params.metric == Metric::kInnerProduct ? sizeof(Factors) + sizeof(float)
+                                                              : sizeof(Factors);
+  dot_ = bits == 2 ? kernels_.dot2 : kernels_.dot4;
+  sad_ = bits == 2 ? kernels_.sad2 : bits == 4 ? kernels_.sad4 : kernels_.sad8;
+  high_bytes_ = low_bytes_ = refinement_bytes_ = 0;
+  if (params.refinement_bits > 0) {
+    high_bytes_ =
+        static_cast<uint32_t>(simd::PlaneBytes(HighBits(params.refinement_bits), dims));
+    if (params.refinement_bits == 6) low_bytes_ = static_cast<uint32_t>(simd::PlaneBytes(2, dims));
+    refinement_bytes_ = static_cast<uint32_t>(sizeof(RefinementFactors)) + high_bytes_ + low_bytes_;
+  }
+}
+
+void Codec::Transform(const float* x, float* work) const {
+  const simd::TransformKernels& kernels = simd::Transforms();
+  const size_t dims = params_.dims;
+  if (params_.metric == Metric::kCosine) {
+    double norm = 0;  // in double: the squares of large values leave float's range
+    for (size_t i = 0; i < dims; ++i) norm += double(x[i]) * x[i];
+    kernels.scale(x, static_cast<float>(1 / std::sqrt(norm)), work, dims);
+    kernels.subtract(work, mean_, work, dims);
+  } else {
+    kernels.subtract(x, mean_, work, dims);
+  }
+  if (!is_l1()) Rotate(signs_, dims, work);
+}
+
+// Values of `bits` bits for r in cells of `step`; returns the squared error that the best scale of
+// them leaves.
+float Codec::EncodePlane(const float* r, float step, int bits, uint8_t* values) const {
+  const float inverse = Inverse(step), half = static_cast<float>(1 << (bits - 1));
+  const float top = 2 * half - 1, centre = Centre(bits);
+  double yr = 0, yy = 0, rr = 0;
+  for (size_t i = 0; i < params_.dims; ++i) {
+    float u = std::clamp(std::floor(r[i] * inverse) + half, 0.0f, top);
+    values[i] = static_cast<uint8_t>(u);
+    double y = u - centre;
+    yr += y * r[i], yy += y * y, rr += double(r[i]) * r[i];
+  }
+  return static_cast<float>(std::max(0.0, rr - yr * yr / yy));
+}
+
+void Codec::EncodeGrid(const float* work, uint8_t* values) const {
+  const float inverse = Inverse(params_.l1_step);
+  const float half = static_cast<float>(1 << (params_.traversal_bits - 1));
+  for (size_t i = 0; i < params_.dims; ++i) {
+    values[i] = static_cast<uint8_t>(
+        std::clamp(std::nearbyint(work[i] * inverse) + half, 0.0f, 2 * half - 1));
+  }
+}
+
+void Codec::Encode(const float* work, uint8_t* coded, uint8_t* refinement) const {
+  const int bits = params_.traversal_bits;
+  const size_t dims = params_.dims;
+  uint8_t* values = values_;
+  if (is_l1()) {
+    EncodeGrid(work, values);
+    const float half = static_cast<float>(1 << (bits - 1));
+    double error = 0;
+    for (size_t i = 0; i < dims; ++i) {
+      double e = work[i] - (values[i] - half) * params_.l1_step;
+      error += e * e;
+    }
+    float rounded_off = static_cast<float>(std::sqrt(error));
+    std::memcpy(coded, &rounded_off, sizeof(float));
+    simd::PackPlane(bits, values, dims, coded + factor_bytes_);
+    return;
+  }
+
+  double norm = 0;
+  for (size_t i = 0; i < dims; ++i) norm += double(work[i]) * work[i];
+  const float sigma = static_cast<float>(std::sqrt(norm / static_cast<double>(dims)));
+  EncodePlane(work, sigma / CellsPerSigma(bits), bits, values);
+  double yr = 0, yy = 0;
+  for (size_t i = 0; i < dims; ++i) {
+    double y = values[i] - Centre(bits);
+    yr += y * work[i], yy += y * y;
+  }
+  Factors factors{0, static_cast<float>(norm), 0};
+  if (yr > 0 && std::isfinite(factors.norm) && factors.norm > 0) {
+    factors.slope = static_cast<float>(norm / yr);
+    factors.decoded = static_cast<float>(yr * yr / yy);
+  }
+  std::memcpy(coded, &factors, sizeof factors);
+  if (params_.metric == Metric::kInnerProduct) {
+    float squared =
+        factors.norm + 2 * simd::Floats().inner_product(work, rotated_mean_, dims) + mean_norm_;
+    std::memcpy(coded + sizeof factors, &squared, sizeof(float));
+  }
+  simd::PackPlane(bits, values, dims, coded + factor_bytes_);
+  if (refinement != nullptr && refinement_bytes_ > 0) {
+    EncodeRefinement(work, factors, values, refinement);
+  }
+}
+
+void Codec::EncodeRefinement(const float* work, const Factors& factors, const uint8_t* values,
+                             uint8_t* refinement) const {
+  const int bits = params_.refinement_bits;
+  const size_t dims = params_.dims;
+  const float centre = Centre(params_.traversal_bits);
+  const float scale = factors.norm > 0 ? factors.slope * factors.decoded / factors.norm : 0;
+  float* rest = scratch_;
+  for (size_t i = 0; i < dims; ++i) rest[i] = work[i] - scale * (values[i] - centre);
+
+  // The rest is nearly uniform within a cell but has the tails that the first plane cut off: the
+  // best of a few steps between "covers all" and "covers half" is taken.
+  uint8_t* best = values_ + PaddedDims(dims);
+  const float widest = LargestMagnitude(rest, dims) / static_cast<float>(1 << (bits - 1));
+  float step = widest, least = INFINITY;
+  for (float part : {1.0f, 0.8f, 0.65f, 0.5f}) {
+    float error = EncodePlane(rest, widest * part, bits, best);
+    if (error < least) least = error, step = widest * part;
+  }
+  EncodePlane(rest, step, bits, best);
+
+  const float centre2 = Centre(bits);
+  double y2e = 0, y2y2 = 0, yr = 0, y2r = 0, yy = 0, yy2 = 0, rr = 0;
+  for (size_t i = 0; i < dims; ++i) {
+    double y = values[i] - centre, y2 = best[i] - centre2, r = work[i];
+    y2e += y2 * rest[i], y2y2 += y2 * y2, yr += y * r, y2r += y2 * r;
+    yy += y * y, yy2 += y * y2, rr += r * r;
+  }
+  const double second = y2e / y2y2;
+  const double along = scale * yr + second * y2r;  // <r^^, r>
+  RefinementFactors out{0, 0, 0};
+  if (along > 0 && std::isfinite(factors.norm)) {
+    const double rho = rr / along;
+    const double length =
+        scale * scale * yy + second * second * y2y2 + 2 * scale * second * yy2;
+    out.first = static_cast<float>(rho * scale);
+    out.second = static_cast<float>(rho * second);
+    out.error = static_cast<float>(std::sqrt(std::max(0.0, rho * rho * length - rr)));
+  }
+  std::memcpy(refinement, &out, sizeof out);
+  uint8_t* planes = refinement + sizeof out;
+  if (bits == 6) {
+    uint8_t* part = values_;  // the traversal values are not needed any more
+    for (size_t i = 0; i < dims; ++i) part[i] = best[i] >> 2;
+    simd::PackPlane(4, part, dims, planes);
+    for (size_t i = 0; i < dims; ++i) part[i] = best[i] & 3;
+    simd::PackPlane(2, part, dims, planes + high_bytes_);
+  } else {
+    simd::PackPlane(bits, best, dims, planes);
+  }
+}
+
+float Codec::SquaredNorm(const uint8_t* coded) const { return Load(coded + sizeof(Factors)); }
+
+void Codec::SetLift(uint8_t* coded, float max_norm) const {
+  float lift = std::sqrt(std::max(0.0f, max_norm * max_norm - SquaredNorm(coded)));
+  std::memcpy(coded + sizeof(Factors), &lift, sizeof lift);
+}
+
+SearchQuery Codec::PrepareQuery(const float* x, void* memory) const {
+  char* at = static_cast<char*>(memory);
+  const size_t dims = params_.dims, padded = PaddedDims(dims);
+  float* work = Carve<float>(at, dims);
+  int8_t* coarse = Carve<int8_t>(at, padded);
+  int8_t* hi = Carve<int8_t>(at, padded);
+  int8_t* lo = Carve<int8_t>(at, padded);
+  std::memset(coarse, 0, 3 * padded);
+
+  SearchQuery query{};
+  if (params_.metric == Metric::kInnerProduct) {
+    std::memcpy(work, x, dims * sizeof(float));
+    Rotate(signs_, dims, work);
+    query.add = -simd::Floats().inner_product(x, mean_, dims);
+  } else {
+    Transform(x, work);
+  }
+  if (is_l1()) {
+    uint8_t* grid = reinterpret_cast<uint8_t*>(coarse);
+    EncodeGrid(work, grid);
+    query.grid = grid;
+    const float half = static_cast<float>(1 << (params_.traversal_bits - 1));
+    double error = 0;
+    for (size_t i = 0; i < dims; ++i) {
+      double e = work[i] - (grid[i] - half) * params_.l1_step;
+      error += e * e;
+    }
+    query.grid_error = static_cast<float>(std::sqrt(error));
+    return query;
+  }
+
+  const simd::TransformKernels& kernels = simd::Transforms();
+  const float largest = LargestMagnitude(work, dims);
+  query.unit = largest / 127;
+  query.fine_unit = largest / simd::kMaxInt16Level;
+  kernels.quantize_i8(work, Inverse(query.unit), coarse, dims);
+  kernels.quantize_i16(work, Inverse(query.fine_unit), hi, lo, dims);
+  int64_t sum = 0, fine_sum = 0;
+  for (size_t i = 0; i < dims; ++i) sum += coarse[i], fine_sum += 256 * hi[i] + lo[i];
+  query.sum = static_cast<float>(sum);
+  query.fine_sum = static_cast<float>(fine_sum);
+  query.coarse = coarse, query.fine_hi = hi, query.fine_lo = lo;
+  query.norm = simd::Floats().inner_product(work, work, dims);
+  if (params_.metric != Metric::kInnerProduct) query.add = query.norm;
+  return query;
+}
+
+CodeQuery Codec::PrepareCode(const uint8_t* coded, void* memory) const {
+  uint8_t* values = static_cast<uint8_t*>(memory);
+  const size_t dims = params_.dims;
+  const int bits = params_.traversal_bits;
+  const uint8_t* code = coded + factor_bytes_;
+  if (bits == 8) {
+    std::memcpy(values, code, code_bytes_);
+  } else {
+    (bits == 2 ? kernels_.unpack2 : kernels_.unpack4)(code, values, code_bytes_);
+  }
+  CodeQuery query{};
+  if (is_l1()) {
+    query.grid = values;
+    return query;
+  }
+  int8_t* centred = reinterpret_cast<int8_t*>(values);
+  const int offset = (1 << bits) - 1;
+  int32_t sum = 0;
+  for (size_t i = 0; i < dims; ++i) {
+    centred[i] = static_cast<int8_t>(2 * values[i] - offset);
+    sum += centred[i];
+  }
+  // The padding must meet zeros: what is stored there is code 0, whose product is 0 with any value.
+  const Factors factors = LoadFactors<Factors>(coded);
+  query.values = centred;
+  query.sum = static_cast<float>(sum);
+  query.decoded = factors.decoded;
+  query.scale = factors.norm > 0 ? factors.slope * factors.decoded / factors.norm : 0;
+  if (params_.metric == Metric::kInnerProduct) query.lift = Load(coded + sizeof(Factors));
+  return query;
+}
+
+// <y, q> of the traversal code and the coarse query.
+float Codec::Dot(const SearchQuery& query, const uint8_t* coded) const {
+  int32_t dot = dot_(coded + factor_bytes_, query.coarse, code_bytes_);
+  return query.unit * (static_cast<float>(dot) - Centre(params_.traversal_bits) * query.sum);
+}
+
+float Codec::Key(const SearchQuery& query, const uint8_t* coded) const {
+  if (is_l1()) {
+    return params_.l1_step *
+           static_cast<float>(sad_(coded + factor_bytes_, query.grid, code_bytes_));
+  }
+  const Factors factors = LoadFactors<Factors>(coded);
+  const float product = factors.slope * Dot(query, coded);
+  return params_.metric == Metric::kInnerProduct ? query.add - product
+                                                 : query.add + factors.norm - 2 * product;
+}
+
+// `dot`: the estimate of <r, q>; `error`: the length of the part of the decoded vector that is
+// orthogonal to r. Only the part of q that is orthogonal to r meets it, and in a random direction, so
+// the spread is error * |q_orthogonal| / sqrt(D - 1): for near neighbours far below RaBitQ's
+// error * |q|, because |q_orthogonal| <= |q - r|.
+Estimate Codec::WithError(const SearchQuery& query, float key, float dot, float norm,
+                          float error) const {
+  const float weight = params_.metric == Metric::kInnerProduct ? 1.0f : 2.0f;
+  const float along = norm > 0 ? dot * dot / norm : 0;
+  const float across = std::sqrt(std::max(0.0f, query.norm - along));
+  const float spread = std::sqrt(static_cast<float>(std::max<uint32_t>(params_.dims, 2) - 1));
+  return {key, weight * error * across / spread};
+}
+
+Estimate Codec::Coarse(const SearchQuery& query, const uint8_t* coded) const {
+  const float key = Key(query, coded);
+  if (is_l1()) return {key, std::hypot(Load(coded), query.grid_error)};
+  const Factors factors = LoadFactors<Factors>(coded);
+  if (factors.decoded <= 0) return {key, 0};
+  const float ratio = factors.norm / factors.decoded;
+  const float dot = params_.metric == Metric::kInnerProduct
+                        ? query.add - key
+                        : (query.add + factors.norm - key) / 2;
+  Estimate estimate = WithError(query, key, dot, factors.norm,
+                                std::sqrt(factors.norm * std::max(0.0f, ratio - 1)));
+  // The query's own rounding: uniform in one unit a dimension, met by the decoded vector.
+  const float weight = params_.metric == Metric::kInnerProduct ? 1.0f : 2.0f;
+  const float rounding = weight * std::sqrt(factors.norm * ratio / 12) * query.unit;
+  estimate.sigma = std::hypot(estimate.sigma, rounding);
+  return estimate;
+}
+
+float Codec::FineDot(const uint8_t* code, int bits, const SearchQuery& query,
+                     uint32_t bytes) const {
+  const auto dot = bits == 2 ? kernels_.dot2 : kernels_.dot4;
+  return 256.0f * static_cast<float>(dot(code, query.fine_hi, bytes)) +
+         static_cast<float>(dot(code, query.fine_lo, bytes));
+}
+
+Estimate Codec::Refined(const SearchQuery& query, const uint8_t* coded,
+                        const uint8_t* refinement) const {
+  const Factors factors = LoadFactors<Factors>(coded);
+  const RefinementFactors fine = LoadFactors<RefinementFactors>(refinement);
+  const int bits = params_.refinement_bits;
+  const uint8_t* planes = refinement + sizeof fine;
+  float first = FineDot(coded + factor_bytes_, params_.traversal_bits, query, code_bytes_) -
+                Centre(params_.traversal_bits) * query.fine_sum;
+  float second = FineDot(planes, HighBits(bits), query, high_bytes_);
+  if (bits == 6) second = 4 * second + FineDot(planes + high_bytes_, 2, query, low_bytes_);
+  second -= Centre(bits) * query.fine_sum;
+  const float dot = query.fine_unit * (fine.first * first + fine.second * second);
+  const float key = params_.metric == Metric::kInnerProduct ? query.add - dot
+                                                            : query.add + factors.norm - 2 * dot;
+  return WithError(query, key, dot, factors.norm, fine.error);
+}
+
+float Codec::CodeDistance(const CodeQuery& query, const uint8_t* coded) const {
+  if (is_l1()) {
+    return params_.l1_step *
+           static_cast<float>(sad_(coded + factor_bytes_, query.grid, code_bytes_));
+  }
+  const Factors factors = LoadFactors<Factors>(coded);
+  const int32_t dot = dot_(coded + factor_bytes_, query.values, code_bytes_);
+  const float product =
+      (static_cast<float>(dot) - Centre(params_.traversal_bits) * query.sum) / 2;
+  const float scale = factors.norm > 0 ? factors.slope * factors.decoded / factors.norm : 0;
+  float distance = query.decoded + factors.decoded - 2 * query.scale * scale * product;
+  if (params_.metric == Metric::kInnerProduct) {
+    const float lift = query.lift - Load(coded + sizeof(Factors));
+    distance += lift * lift;
+  }
+  return std::max(distance, 0.0f);
+}
+
+uint64_t HashVector(const float* x, size_t dims, uint64_t seed) {
+  uint64_t hash = Mix64(seed + dims);
+  for (size_t i = 0; i < dims; ++i) {
+    hash = (hash ^ std::bit_cast<uint32_t>(x[i] + 0.0f)) * 0x9fb21c651e98df25ULL;
+    hash ^= hash >> 32;
+  }
+  return Mix64(hash);
+}
+
+}  // namespace ann::quant

@@ -1,0 +1,152 @@
+// Codes of vectors, and distances estimated from them. README.md derives the formulas.
+//
+// A vector becomes a *work vector* (normalised under cosine, centred on the mean, rotated), then a
+// traversal code of 2 or 4 bits a dimension and, for rotated metrics, a refinement code of what the
+// first one left over. L1 keeps its axes: no rotation, one grid for the whole index, no refinement.
+//
+// All distances are *keys*: ascending in the metric's distance. L2: the square; cosine: 2 - 2 cos;
+// inner product: its negative; L1: itself.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "simd/code.hpp"
+
+namespace ann::quant {
+
+enum class Metric : uint8_t { kL2 = 1, kInnerProduct = 2, kCosine = 3, kL1 = 4 };
+
+struct CodecParams {
+  Metric metric;
+  uint32_t dims;
+  uint8_t traversal_bits;   // 2 or 4; under L1 2, 4 or 8
+  uint8_t refinement_bits;  // 0, 2, 4 or 6; under L1 0
+  uint64_t seed;
+  float l1_step;  // grid step, L1 only
+};
+
+// Stored before the traversal code of a rotated metric. r: work vector, r^ = d*y its decoded code.
+struct Factors {
+  float slope;    // |r|^2 / <y, r>: <r, q> is estimated, unbiased, by slope * <y, q>
+  float norm;     // |r|^2
+  float decoded;  // |r^|^2
+};
+static_assert(sizeof(Factors) == 12);
+// Inner product appends one float, the lift sqrt(max|x|^2 - |x|^2): with it as a further coordinate
+// the L2 neighbours are those of largest inner product (Bachrach et al. 2014, section 4).
+
+// Stored before the refinement planes: <r, q> is estimated by first * <y, q> + second * <y2, q>, whose
+// error is <e, q> for a vector e that is orthogonal to r.
+struct RefinementFactors {
+  float first;
+  float second;
+  float error;  // |e|
+};
+static_assert(sizeof(RefinementFactors) == 12);
+
+struct Estimate {
+  float key;
+  // Standard deviation of the key's error.
+  float sigma;
+};
+
+// A query ready for scoring. Points into the memory given to PrepareQuery.
+struct SearchQuery {
+  const int8_t* coarse;   // work query in steps of `unit`
+  const int8_t* fine_hi;  // work query in steps of `fine_unit`, as 256 * hi + lo
+  const int8_t* fine_lo;
+  const uint8_t* grid;  // L1: the query on the index's grid
+  float unit;
+  float fine_unit;
+  float sum;       // of the coarse values
+  float fine_sum;  // of the fine values
+  float norm;      // |q|^2 of the work query
+  float add;       // constant part of the key
+  float grid_error;  // L1: norm of what the grid rounds off
+};
+
+// A node's own code, ready to be compared with others'.
+struct CodeQuery {
+  const int8_t* values;  // 2u - (2^bits - 1)
+  const uint8_t* grid;   // L1: the codes
+  float scale;           // d, the decoded vector's length in steps
+  float sum;
+  float decoded;
+  float lift;
+};
+
+class Codec {
+ public:
+  // Bytes that the codec and its query preparations need; the caller owns them for as long.
+  static size_t MemoryBytes(const CodecParams& params);
+  static size_t QueryBytes(const CodecParams& params);
+
+  Codec() = default;
+  // `mean`: dims floats, which must outlive the codec. `memory`: MemoryBytes, 8-aligned.
+  Codec(const CodecParams& params, const float* mean, void* memory);
+
+  const CodecParams& params() const { return params_; }
+  uint32_t factor_bytes() const { return factor_bytes_; }
+  uint32_t code_bytes() const { return code_bytes_; }
+  // Factors and code together.
+  uint32_t coded_bytes() const { return factor_bytes_ + code_bytes_; }
+  // Factors and planes together; 0: there is no refinement.
+  uint32_t refinement_bytes() const { return refinement_bytes_; }
+
+  // `x` (dims floats, finite) as a work vector.
+  void Transform(const float* x, float* work) const;
+  // Codes a work vector. `coded`: coded_bytes; `refinement`: refinement_bytes, or null. Under inner
+  // product the lift is made with `max_norm` (0: not known yet, the square of x's norm stands in its
+  // place until SetLift).
+  void Encode(const float* work, uint8_t* coded, uint8_t* refinement) const;
+  // Inner product: |x|^2, recovered from what Encode kept, and the final lift.
+  float SquaredNorm(const uint8_t* coded) const;
+  void SetLift(uint8_t* coded, float max_norm) const;
+
+  // `memory`: QueryBytes, 8-aligned.
+  SearchQuery PrepareQuery(const float* x, void* memory) const;
+  CodeQuery PrepareCode(const uint8_t* coded, void* memory) const;
+
+  // The key from the traversal code alone: all that walking the graph computes.
+  float Key(const SearchQuery& query, const uint8_t* coded) const;
+  // The key from the traversal code, with its error.
+  Estimate Coarse(const SearchQuery& query, const uint8_t* coded) const;
+  // The key from both codes.
+  Estimate Refined(const SearchQuery& query, const uint8_t* coded,
+                   const uint8_t* refinement) const;
+  // The key between two coded vectors, as decoded: a metric (never negative), for building.
+  float CodeDistance(const CodeQuery& query, const uint8_t* coded) const;
+
+ private:
+  bool is_l1() const { return params_.metric == Metric::kL1; }
+  float Dot(const SearchQuery& query, const uint8_t* coded) const;
+  float FineDot(const uint8_t* code, int bits, const SearchQuery& query, uint32_t bytes) const;
+  float EncodePlane(const float* r, float step, int bits, uint8_t* values) const;
+  void EncodeRefinement(const float* work, const Factors& factors, const uint8_t* values,
+                        uint8_t* refinement) const;
+  void EncodeGrid(const float* work, uint8_t* values) const;
+  Estimate WithError(const SearchQuery& query, float key, float dot, float norm,
+                     float error) const;
+
+  CodecParams params_;
+  const float* mean_;
+  const uint64_t* signs_;
+  float* scratch_;    // 2 * dims
+  uint8_t* values_;   // 2 * dims
+  float mean_norm_;   // |mean|^2
+  float* rotated_mean_;  // inner product only
+  uint32_t factor_bytes_;
+  uint32_t code_bytes_;
+  uint32_t refinement_bytes_;
+  uint32_t high_bytes_;  // refinement plane of 4 bits (or 2 when that is all), then 2 more bits
+  uint32_t low_bytes_;
+  simd::CodeKernels kernels_;
+  int32_t (*dot_)(const uint8_t*, const int8_t*, size_t);
+  uint32_t (*sad_)(const uint8_t*, const uint8_t*, size_t);
+};
+
+// A 64-bit hash of a vector's bits by which equal rows are found; -0 and 0 hash alike.
+uint64_t HashVector(const float* x, size_t dims, uint64_t seed);
+
+}  // namespace ann::quant
