@@ -1,0 +1,30 @@
+// The tables behind simd.hpp. Inside src/simd only.
+#pragma once
+
+#include <cstdint>
+
+#include "simd/code.hpp"
+#include "simd/distance.hpp"
+#include "simd/transform.hpp"
+
+namespace ann::simd::internal {
+
+// Compiled for the build's baseline: the tables' state before InitKernels().
+extern const FloatKernels kBaselineFloats;
+extern const TransformKernels kBaselineTransforms;
+extern const CodeKernels kPortableCodes;
+
+#if defined(__x86_64__)
+extern const CodeKernels kAvx2Codes;
+extern const CodeKernels kAvxVnniCodes;
+extern const CodeKernels kAvx512VnniCodes;
+#elif defined(__aarch64__)
+extern const CodeKernels kNeonCodes;
+extern const CodeKernels kNeonDotCodes;
+#endif
+
+// The tables of the best Highway target that is in `hwy_targets` (HWY_* bits).
+const FloatKernels* FloatTable(int64_t hwy_targets);
+const TransformKernels* TransformTable(int64_t hwy_targets);
+
+}  // namespace ann::simd::internal

@@ -1,0 +1,104 @@
+// Chooses the tables. A target joins a Highway target (f32 and transforms) with a set of code
+// kernels (see README.md); everything here is constant-initialised, nothing runs at load time.
+#include "simd/simd.hpp"
+
+#include <cstring>
+#include <iterator>
+
+#include "simd/cpu_features.hpp"
+#include "simd/hwy_targets.hpp"
+#include "simd/kernel_tables.hpp"
+
+#include <hwy/targets.h>
+
+namespace ann::simd {
+namespace {
+
+using internal::CpuFeatures;
+
+struct Target {
+  const char* name;
+  int64_t hwy_target;         // HWY_* bit the CPU must have
+  bool CpuFeatures::*needed;  // or null: nothing beyond hwy_target
+  const CodeKernels* codes;
+};
+
+// Worst first.
+constexpr Target kTargets[] = {
+#if defined(__x86_64__)
+    {"portable", 0, nullptr, &internal::kPortableCodes},
+    {"sse4", HWY_SSE4, nullptr, &internal::kPortableCodes},
+    {"avx2", HWY_AVX2, &CpuFeatures::avx2, &internal::kAvx2Codes},
+    {"avxvnni", HWY_AVX2, &CpuFeatures::avxvnni, &internal::kAvxVnniCodes},
+    {"avx512", HWY_AVX3, &CpuFeatures::avx2, &internal::kAvx2Codes},
+    {"avx512vnni", HWY_AVX3, &CpuFeatures::avx512vnni, &internal::kAvx512VnniCodes},
+#elif defined(__aarch64__)
+    {"portable", 0, nullptr, &internal::kPortableCodes},
+    {"neon", 0, nullptr, &internal::kNeonCodes},
+    {"neondot", 0, &CpuFeatures::neon_dot, &internal::kNeonDotCodes},
+#else
+    {"portable", 0, nullptr, &internal::kPortableCodes},
+#endif
+};
+static_assert(std::size(kTargets) <= kMaxTargets);
+
+constinit const Target* active_target = &kTargets[0];
+constinit const char* target_names[kMaxTargets] = {};
+
+bool IsAvailable(const Target& target, const CpuFeatures& cpu, int64_t hwy_targets) {
+  return (target.hwy_target & ~hwy_targets) == 0 &&
+         (target.needed == nullptr || cpu.*target.needed);
+}
+
+void Select(const Target& target, int64_t hwy_supported) {
+  if (target.hwy_target == 0) {
+    internal::active_floats = &internal::kBaselineFloats;
+    internal::active_transforms = &internal::kBaselineTransforms;
+  } else {
+    internal::active_floats = internal::FloatTable(target.hwy_target);
+    internal::active_transforms = internal::TransformTable(target.hwy_target);
+  }
+  internal::active_codes = target.codes;
+  active_target = &target;
+  // Another library of this process may share Highway's choice.
+  hwy::GetChosenTarget().Update(hwy_supported);
+}
+
+}  // namespace
+
+namespace internal {
+constinit const FloatKernels* active_floats = &kBaselineFloats;
+constinit const CodeKernels* active_codes = &kPortableCodes;
+constinit const TransformKernels* active_transforms = &kBaselineTransforms;
+}  // namespace internal
+
+void InitKernels() {
+  const std::span<const char* const> names = Targets();
+  SetTarget(names.back());
+}
+
+bool SetTarget(const char* name) {
+  const int64_t hwy_supported = hwy::SupportedTargets();
+  const CpuFeatures cpu = internal::DetectCpu();
+  for (const Target& target : kTargets) {
+    if (std::strcmp(target.name, name) != 0) continue;
+    if (!IsAvailable(target, cpu, hwy_supported)) return false;
+    Select(target, hwy_supported);
+    return true;
+  }
+  return false;
+}
+
+const char* TargetName() { return active_target->name; }
+
+std::span<const char* const> Targets() {
+  const int64_t hwy_supported = hwy::SupportedTargets();
+  const CpuFeatures cpu = internal::DetectCpu();
+  size_t count = 0;
+  for (const Target& target : kTargets) {
+    if (IsAvailable(target, cpu, hwy_supported)) target_names[count++] = target.name;
+  }
+  return {target_names, count};
+}
+
+}  // namespace ann::simd

@@ -1,0 +1,39 @@
+// Entry to the kernels: tables of function pointers, chosen once for the CPU. Before InitKernels()
+// the tables hold the build's baseline, which runs everywhere. Not thread-safe: a process selects
+// at load, then only reads.
+#pragma once
+
+#include <span>
+
+#include "simd/code.hpp"
+#include "simd/distance.hpp"
+#include "simd/transform.hpp"
+
+namespace ann::simd {
+
+// Detects the CPU and selects its best target.
+void InitKernels();
+
+// Selects a target by name, for tests and a developer setting. Returns false, changing nothing,
+// when this CPU (or this build) does not have it. Pointers taken from a table before stay valid.
+bool SetTarget(const char* name);
+
+// Name of the selected target.
+const char* TargetName();
+
+// Targets that this CPU and build have, worst first, the last being InitKernels()'s choice. At
+// most kMaxTargets; the span's memory is static.
+inline constexpr size_t kMaxTargets = 8;
+std::span<const char* const> Targets();
+
+namespace internal {
+extern const FloatKernels* active_floats;
+extern const CodeKernels* active_codes;
+extern const TransformKernels* active_transforms;
+}  // namespace internal
+
+inline const FloatKernels& Floats() { return *internal::active_floats; }
+inline const CodeKernels& Codes() { return *internal::active_codes; }
+inline const TransformKernels& Transforms() { return *internal::active_transforms; }
+
+}  // namespace ann::simd
