@@ -1,0 +1,68 @@
+// The access method's callbacks, options and settings. One file a phase:
+//   hnsw_handler.cpp  routine, options, settings      hnsw_cost.cpp      planner costs
+//   hnsw_build.cpp    CREATE INDEX                    hnsw_insert.cpp    INSERT, UPDATE
+//   hnsw_scan.cpp     ORDER BY ... LIMIT              hnsw_vacuum.cpp    VACUUM
+//   hnsw_validate.cpp operator classes                hnsw_check.cpp     ann_index_check, ann_index_stats
+#pragma once
+
+#include "quant/codec.hpp"
+
+#include "pg/pg.hpp"
+
+namespace ann::hnsw {
+
+// --- options (CREATE INDEX ... WITH) ------------------------------------------------------------
+inline constexpr int kDefaultM = 16, kMinM = 2, kMaxM = 100;
+inline constexpr int kDefaultEfConstruction = 64, kMinEfConstruction = 4, kMaxEfConstruction = 1000;
+// Bits a dimension in all; 0: chosen by this release (8).
+inline constexpr int kDefaultCodeBits = 0, kMinCodeBits = 2, kMaxCodeBits = 8;
+inline constexpr int kMaxDims = 16000;
+
+struct Options {
+  int32 vl_len_;
+  int m;
+  int ef_construction;
+  int code_bits;
+};
+
+// The options of an index, defaults filled in.
+Options OptionsOf(Relation index);
+
+// --- settings (hnsw.*) --------------------------------------------------------------------------
+enum class IterativeScan : int { kOff, kRelaxedOrder, kStrictOrder };
+
+extern int ef_search;           // shows 40 until set
+extern bool ef_search_is_set;   // false: the index's own default_ef holds
+extern int iterative_scan;      // IterativeScan
+extern int max_scan_tuples;     // 0: no limit
+extern double scan_mem_multiplier;
+
+inline constexpr int kDefaultEfSearch = 40;
+
+// Called once, when the library is loaded.
+void DefineSettings();
+
+// --- operator classes ---------------------------------------------------------------------------
+// The metric of an index, from its operator class (support function 1).
+quant::Metric MetricOf(Relation index);
+// Dimensions of the indexed column. Errors: 22023 when it has none, 54000 above kMaxDims.
+int DimsOf(Relation index);
+
+// --- callbacks ----------------------------------------------------------------------------------
+IndexBuildResult* Build(Relation heap, Relation index, IndexInfo* info);
+void BuildEmpty(Relation index);
+bool Insert(Relation index, Datum* values, bool* nulls, ItemPointer tid, Relation heap,
+            IndexUniqueCheck check_unique, bool index_unchanged, IndexInfo* info);
+IndexBulkDeleteResult* BulkDelete(IndexVacuumInfo* info, IndexBulkDeleteResult* stats,
+                                  IndexBulkDeleteCallback callback, void* state);
+IndexBulkDeleteResult* VacuumCleanup(IndexVacuumInfo* info, IndexBulkDeleteResult* stats);
+void CostEstimate(PlannerInfo* root, IndexPath* path, double loop_count, Cost* startup_cost,
+                  Cost* total_cost, Selectivity* selectivity, double* correlation, double* pages);
+bytea* ParseOptions(Datum reloptions, bool validate);
+bool Validate(Oid opclass);
+IndexScanDesc BeginScan(Relation index, int nkeys, int norderbys);
+void Rescan(IndexScanDesc scan, ScanKey keys, int nkeys, ScanKey orderbys, int norderbys);
+bool GetTuple(IndexScanDesc scan, ScanDirection direction);
+void EndScan(IndexScanDesc scan);
+
+}  // namespace ann::hnsw
