@@ -128,14 +128,16 @@ struct Meta {
   // What inserts and vacuum change. kNoId, level 0: the index is empty.
   RecordId entry;  // a record of `entry_level`; a node id when that is 0
   uint32_t entry_level;
-  uint32_t upper_hint;  // blocks with room, or 0
+  uint32_t upper_hint;  // blocks that may have room, or 0
   uint32_t chain_hint;
+  uint32_t spare_hint;  // the first spare block of an auxiliary stripe, or 0
+  uint32_t unused;
   uint64_t node_count;  // as of the last build or vacuum
   uint64_t row_count;
 };
-static_assert(sizeof(Meta) == 112 && alignof(Meta) == 8);
+static_assert(sizeof(Meta) == 120 && alignof(Meta) == 8);
 static_assert(offsetof(Meta, dims) == 16 && offsetof(Meta, seed) == 56 &&
-              offsetof(Meta, entry) == 80 && offsetof(Meta, node_count) == 96);
+              offsetof(Meta, entry) == 80 && offsetof(Meta, node_count) == 104);
 
 template <class T>
 inline constexpr bool kOnDisk = std::is_trivially_copyable_v<T> && std::is_standard_layout_v<T>;

@@ -23,4 +23,35 @@ inline bool SameFile(const RelationFile& a, const RelationFile& b) {
 #endif
 }
 
+// A number that names the index's file.
+inline uint64 FileNumberOf(Relation rel) {
+#if PG_VERSION_NUM >= 160000
+  return rel->rd_locator.relNumber;
+#else
+  return rel->rd_node.relNode;
+#endif
+}
+
+inline bool TagIs(const BufferTag& tag, const RelationFile& file, ForkNumber fork,
+                  BlockNumber block) {
+#if PG_VERSION_NUM >= 160000
+  return tag.blockNum == block && tag.relNumber == file.relNumber && tag.dbOid == file.dbOid &&
+         tag.spcOid == file.spcOid && tag.forkNum == fork;
+#else
+  return tag.blockNum == block && RelFileNodeEquals(tag.rnode, file) && tag.forkNum == fork;
+#endif
+}
+
+// Adds to the counters behind pg_statio_user_indexes.
+inline void CountBufferHits(Relation rel, int64 n) {
+  if (!pgstat_should_count_relation(rel)) return;
+#if PG_VERSION_NUM >= 160000
+  rel->pgstat_info->counts.blocks_fetched += n;
+  rel->pgstat_info->counts.blocks_hit += n;
+#else
+  rel->pgstat_info->t_counts.t_blocks_fetched += n;
+  rel->pgstat_info->t_counts.t_blocks_hit += n;
+#endif
+}
+
 }  // namespace ann::pg

@@ -1,0 +1,160 @@
+#include "hnsw/hnsw_index.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+#include "hnsw/hnsw.hpp"
+#include "types/vector.hpp"
+
+#include "pg/alloc.hpp"
+
+namespace ann::hnsw {
+
+using format::Meta;
+using quant::Metric;
+
+namespace {
+
+// Two bits navigate as well as floats from about 256 dimensions up, four below (README, "Planes").
+constexpr uint32_t kTwoBitDims = 256;
+constexpr int kTotalBits = 8;
+
+int TraversalBits(Metric metric, uint32_t dims, int total) {
+  if (metric == Metric::kL1) return total >= 8 ? 8 : total >= 4 ? 4 : 2;
+  return total >= 4 && dims < kTwoBitDims ? 4 : 2;
+}
+
+bool TryLayout(Meta* meta, int traversal, int refinement) {
+  meta->traversal_bits = static_cast<uint8_t>(traversal);
+  meta->refinement_bits = static_cast<uint8_t>(refinement);
+  const size_t code = simd::PlaneBytes(traversal, meta->dims);
+  const bool l1 = static_cast<Metric>(meta->metric) == Metric::kL1;
+  const bool ip = static_cast<Metric>(meta->metric) == Metric::kInnerProduct;
+  const size_t factors = l1 ? sizeof(float) : sizeof(quant::Factors) + (ip ? sizeof(float) : 0);
+  size_t refined = 0;
+  if (refinement > 0) {
+    refined = sizeof(quant::RefinementFactors) +
+              simd::PlaneBytes(refinement == 6 ? 4 : refinement, meta->dims) +
+              (refinement == 6 ? simd::PlaneBytes(2, meta->dims) : 0);
+  }
+  return format::PlanLayout(static_cast<uint32_t>(factors), static_cast<uint32_t>(code),
+                            static_cast<uint32_t>(refined), meta);
+}
+
+// Fewer bits where a slot or a record would not fit a page: refinement first.
+bool PlanBits(Meta* meta, int total) {
+  const Metric metric = static_cast<Metric>(meta->metric);
+  for (int traversal = TraversalBits(metric, meta->dims, total); traversal >= 2; traversal /= 2) {
+    int refinement = metric == Metric::kL1 ? 0 : std::clamp(total - traversal, 0, 6) / 2 * 2;
+    for (; refinement >= 0; refinement -= 2) {
+      if (TryLayout(meta, traversal, refinement)) return true;
+    }
+  }
+  return false;
+}
+
+}  // namespace
+
+Meta PlanMeta(Metric metric, uint32_t dims, const Options& options, uint64_t seed) {
+  Meta meta{};
+  meta.magic = format::kMagic;
+  meta.version = format::kFormatVersion;
+  meta.metric = static_cast<uint8_t>(metric);
+  meta.dims = dims;
+  meta.m = static_cast<uint16_t>(options.m);
+  meta.ef_construction = static_cast<uint16_t>(options.ef_construction);
+  meta.seed = seed;
+  meta.default_ef = kDefaultEfSearch;
+  meta.entry = kNoId;
+  const int total = options.code_bits == kDefaultCodeBits ? kTotalBits : options.code_bits;
+  if (!PlanBits(&meta, total)) {
+    ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+                    errmsg("a node of %u dimensions with m = %d does not fit a page", dims,
+                           options.m),
+                    errhint("Use a smaller m.")));
+  }
+  return meta;
+}
+
+quant::CodecParams ParamsOf(const Meta& meta) {
+  return {static_cast<Metric>(meta.metric), meta.dims,  meta.traversal_bits,
+          meta.refinement_bits,             meta.seed, meta.l1_step};
+}
+
+void CheckMeta(Relation rel, const Meta& meta) {
+  if (meta.magic != format::kMagic) {
+    pg::ReportCorrupted(rel, kMetaBlock, "the meta page is not of an ann hnsw index");
+  }
+  if (meta.version < format::kMinReadableVersion || meta.version > format::kFormatVersion) {
+    ereport(ERROR, (errcode(ERRCODE_INDEX_CORRUPTED),
+                    errmsg("index \"%s\" has format version %u, which this release cannot read",
+                           RelationGetRelationName(rel), meta.version),
+                    errdetail("It reads versions %u to %u.", format::kMinReadableVersion,
+                              format::kFormatVersion),
+                    errhint("REINDEX INDEX \"%s\" builds it anew from the table.",
+                            RelationGetRelationName(rel))));
+  }
+  // The layout follows from these; whatever else stands there is damage.
+  const bool plausible = meta.metric >= 1 && meta.metric <= 4 && meta.dims >= 1 &&
+                         meta.dims <= kMaxDims && meta.m >= kMinM && meta.m <= kMaxM &&
+                         (meta.traversal_bits == 2 || meta.traversal_bits == 4 ||
+                          (meta.traversal_bits == 8 && meta.metric == 4)) &&
+                         meta.refinement_bits <= 6 && meta.refinement_bits % 2 == 0 &&
+                         meta.attribute_bytes == 0 && meta.entry_level <= 15;
+  Meta planned = meta;
+  if (!plausible || !TryLayout(&planned, meta.traversal_bits, meta.refinement_bits) ||
+      std::memcmp(&planned, &meta, sizeof meta) != 0) {
+    pg::ReportCorrupted(rel, kMetaBlock, "the meta page contradicts itself");
+  }
+}
+
+IndexView* MakeView(Relation rel, const Meta& meta, const float* mean, MemoryContext context) {
+  const quant::CodecParams params = ParamsOf(meta);
+  IndexView* view = pg::AllocZero<IndexView>(context, 1);
+  void* memory = pg::AllocZero<char>(context, quant::Codec::MemoryBytes(params));
+  view->rel = rel;
+  view->meta = meta;
+  view->geometry = format::Geometry(meta);
+  view->codec = quant::Codec(params, mean, memory);
+  view->links_at = static_cast<uint32_t>(
+      RoundUp(sizeof(format::NodeSlot) + view->codec.coded_bytes(), sizeof(NodeId)));
+  view->upper_links_at = static_cast<uint32_t>(
+      RoundUp(sizeof(format::UpperSlot) + view->codec.coded_bytes(), sizeof(RecordId)));
+  return view;
+}
+
+IndexView* OpenIndex(Relation rel, MemoryContext context) {
+  pg::PageRef page = pg::ReadPage(rel, kMetaBlock, BUFFER_LOCK_SHARE, format::PageKind::kMeta);
+  const Meta meta = *MetaOn(page.page);
+  pg::Release(page);
+  CheckMeta(rel, meta);
+
+  float* mean = pg::AllocZero<float>(context, meta.dims);
+  for (uint32_t i = 0; i < meta.mean_pages; ++i) {
+    const uint32_t start = i * format::kMeanFloatsPerPage;
+    const uint32_t n = std::min(meta.dims - start, format::kMeanFloatsPerPage);
+    pg::PageRef part = pg::ReadPage(rel, 1 + i, BUFFER_LOCK_SHARE, format::PageKind::kMean);
+    std::memcpy(mean + start, part.body(), n * sizeof(float));
+    pg::Release(part);
+  }
+  return MakeView(rel, meta, mean, context);
+}
+
+const float* VectorFloats(Datum datum, uint32_t dims) {
+  const types::Vector* vector = types::DatumGetVector(datum);
+  if (static_cast<uint32_t>(vector->dim) != dims) {
+    ereport(ERROR, (errcode(ERRCODE_DATA_EXCEPTION),
+                    errmsg("expected %u dimensions, not %d", dims, vector->dim)));
+  }
+  return vector->x;
+}
+
+bool IsIndexable(const IndexView& view, const float* x) {
+  if (static_cast<Metric>(view.meta.metric) != Metric::kCosine) return true;
+  for (uint32_t i = 0; i < view.meta.dims; ++i) {
+    if (x[i] != 0) return true;
+  }
+  return false;
+}
+
+}  // namespace ann::hnsw

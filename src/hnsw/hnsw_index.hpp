@@ -1,0 +1,119 @@
+// An index as its pages are read: meta page, geometry, codec, and where things lie in a slot.
+#pragma once
+
+#include "core/ids.hpp"
+#include "format/geometry.hpp"
+#include "format/hnsw_format.hpp"
+#include "quant/codec.hpp"
+
+#include "pg/page.hpp"
+
+namespace ann::hnsw {
+
+// Bytes of a copy of `coded` and of the pages it came from.
+struct IndexView {
+  Relation rel;
+  format::Meta meta;
+  format::Geometry geometry;
+  quant::Codec codec;
+  uint32_t links_at;        // in a node slot
+  uint32_t upper_links_at;  // in an upper record
+
+  uint32_t max_links() const { return 2u * meta.m; }
+
+  // Slots of a page, by its address in a buffer or in an edit.
+  format::NodeSlot* Node(char* page, uint32_t slot) const {
+    return reinterpret_cast<format::NodeSlot*>(page + NodeOffset(slot));
+  }
+  const format::NodeSlot* Node(const char* page, uint32_t slot) const {
+    return reinterpret_cast<const format::NodeSlot*>(page + NodeOffset(slot));
+  }
+  uint32_t NodeOffset(uint32_t slot) const {
+    return format::kPageHeaderBytes + slot * meta.slot_bytes;
+  }
+  uint8_t* Coded(format::NodeSlot* node) const { return reinterpret_cast<uint8_t*>(node + 1); }
+  const uint8_t* Coded(const format::NodeSlot* node) const {
+    return reinterpret_cast<const uint8_t*>(node + 1);
+  }
+  NodeId* Links(format::NodeSlot* node) const {
+    return reinterpret_cast<NodeId*>(reinterpret_cast<char*>(node) + links_at);
+  }
+  const NodeId* Links(const format::NodeSlot* node) const {
+    return reinterpret_cast<const NodeId*>(reinterpret_cast<const char*>(node) + links_at);
+  }
+
+  format::UpperSlot* Upper(char* page, uint32_t slot) const {
+    return reinterpret_cast<format::UpperSlot*>(page + format::kPageHeaderBytes +
+                                                slot * meta.upper_slot_bytes);
+  }
+  const format::UpperSlot* Upper(const char* page, uint32_t slot) const {
+    return Upper(const_cast<char*>(page), slot);
+  }
+  uint8_t* Coded(format::UpperSlot* record) const { return reinterpret_cast<uint8_t*>(record + 1); }
+  const uint8_t* Coded(const format::UpperSlot* record) const {
+    return reinterpret_cast<const uint8_t*>(record + 1);
+  }
+  RecordId* Links(format::UpperSlot* record) const {
+    return reinterpret_cast<RecordId*>(reinterpret_cast<char*>(record) + upper_links_at);
+  }
+  const RecordId* Links(const format::UpperSlot* record) const {
+    return reinterpret_cast<const RecordId*>(reinterpret_cast<const char*>(record) +
+                                             upper_links_at);
+  }
+
+  format::ChainChunk* Chunk(char* page, uint32_t slot) const {
+    return reinterpret_cast<format::ChainChunk*>(page + format::kPageHeaderBytes +
+                                                 slot * meta.chunk_bytes);
+  }
+  const format::ChainChunk* Chunk(const char* page, uint32_t slot) const {
+    return Chunk(const_cast<char*>(page), slot);
+  }
+  uint8_t* Refinement(char* page, uint32_t record) const {
+    return reinterpret_cast<uint8_t*>(page) + format::kPageHeaderBytes +
+           record * meta.refinement_record_bytes;
+  }
+  const uint8_t* Refinement(const char* page, uint32_t record) const {
+    return Refinement(const_cast<char*>(page), record);
+  }
+
+  // Records of auxiliary pages are numbered by block.
+  format::Place UpperAt(RecordId id) const {
+    return {id / meta.uppers_per_page, id % meta.uppers_per_page};
+  }
+  format::Place ChunkAt(RecordId id) const {
+    return {id / meta.chunks_per_page, id % meta.chunks_per_page};
+  }
+  RecordId UpperId(format::Place at) const { return at.block * meta.uppers_per_page + at.index; }
+  RecordId ChunkId(format::Place at) const { return at.block * meta.chunks_per_page + at.index; }
+
+  bool empty() const { return meta.entry == kNoId; }
+};
+
+inline constexpr BlockNumber kMetaBlock = 0;
+
+// A meta page for an index that does not exist yet: layout chosen, nothing stored.
+// Errors: 54000 when a node cannot be made to fit a page.
+format::Meta PlanMeta(quant::Metric metric, uint32_t dims, const struct Options& options,
+                      uint64_t seed);
+quant::CodecParams ParamsOf(const format::Meta& meta);
+
+// A view over `meta` and `mean` (dims floats that outlive it); memory for the codec from `context`.
+IndexView* MakeView(Relation rel, const format::Meta& meta, const float* mean,
+                    MemoryContext context);
+// Reads both from the index. Errors: ERRCODE_INDEX_CORRUPTED; 0A000 for a format of another release.
+IndexView* OpenIndex(Relation rel, MemoryContext context);
+
+// The meta page's struct, on a page in a buffer or in an edit.
+inline format::Meta* MetaOn(char* page) {
+  return reinterpret_cast<format::Meta*>(page + format::kPageHeaderBytes);
+}
+// Checks a meta page. Errors as OpenIndex.
+void CheckMeta(Relation rel, const format::Meta& meta);
+
+// The vector in `datum`: dims floats. The copy, when one is made, is in the current context.
+// Errors: 22000 when the dimensions differ.
+const float* VectorFloats(Datum datum, uint32_t dims);
+// Whether a vector has a place in the index (a zero vector has none under cosine).
+bool IsIndexable(const IndexView& view, const float* x);
+
+}  // namespace ann::hnsw

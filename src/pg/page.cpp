@@ -1,0 +1,61 @@
+#include "pg/page.hpp"
+
+namespace ann::pg {
+
+using format::PageKind;
+using format::PageTail;
+
+void ReportCorrupted(Relation index, BlockNumber block, const char* what) {
+  ereport(ERROR, (errcode(ERRCODE_INDEX_CORRUPTED),
+                  errmsg("index \"%s\" is damaged at block %u: %s", RelationGetRelationName(index),
+                         block, what),
+                  errhint("REINDEX INDEX \"%s\" builds it anew from the table.",
+                          RelationGetRelationName(index))));
+  pg_unreachable();
+}
+
+namespace {
+
+void CheckOurs(Relation index, const PageRef& ref) {
+  const PageHeader header = reinterpret_cast<PageHeader>(ref.page);
+  if (header->pd_special != format::kPageSize - sizeof(PageTail) ||
+      PageGetPageSize(ref.page) != format::kPageSize) {
+    ReportCorrupted(index, ref.block, "invalid page header");
+  }
+  const PageTail* tail = TailOf(ref.page);
+  if (tail->page_id != format::kPageId) {
+    ReportCorrupted(index, ref.block, "the page is not of an ann index");
+  }
+  if (tail->version < format::kMinReadableVersion || tail->version > format::kFormatVersion) {
+    ReportCorrupted(index, ref.block, "unknown page format version");
+  }
+}
+
+}  // namespace
+
+PageRef ReadAnyPage(Relation index, BlockNumber block, int lock, BufferAccessStrategy strategy) {
+  Buffer buffer = ReadBufferExtended(index, MAIN_FORKNUM, block, RBM_NORMAL, strategy);
+  LockBuffer(buffer, lock);
+  PageRef ref{buffer, BufferGetPage(buffer), block};
+  if (!IsBlank(ref.page)) CheckOurs(index, ref);
+  return ref;
+}
+
+PageRef ReadPage(Relation index, BlockNumber block, int lock, PageKind kind) {
+  PageRef ref = ReadAnyPage(index, block, lock);
+  if (IsBlank(ref.page)) ReportCorrupted(index, block, "the page is all zeros");
+  if (KindOf(ref.page) != kind) ReportCorrupted(index, block, "unexpected kind of page");
+  return ref;
+}
+
+void Release(const PageRef& page) { UnlockReleaseBuffer(page.buffer); }
+
+void InitPage(char* page, PageKind kind, uint32_t body_bytes) {
+  PageInit(page, format::kPageSize, sizeof(PageTail));
+  PageTail* tail = reinterpret_cast<PageTail*>(page + format::kPageSize - sizeof(PageTail));
+  *tail = {kind, format::kFormatVersion, 0, format::kPageId};
+  reinterpret_cast<PageHeader>(page)->pd_lower =
+      static_cast<LocationIndex>(format::kPageHeaderBytes + body_bytes);
+}
+
+}  // namespace ann::pg

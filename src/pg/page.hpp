@@ -1,0 +1,62 @@
+// Reading and editing pages of an index. Every page is checked when it is read: what a damaged page
+// says is an error, never followed.
+//
+// Pages and edits here are plain values without destructors (README, "What may be alive"): whoever reads
+// a page releases it; an error releases all through the resource owner.
+#pragma once
+
+#include "core/ids.hpp"
+#include "format/hnsw_format.hpp"
+
+#include "pg/error.hpp"
+
+namespace ann::pg {
+
+struct PageRef {
+  Buffer buffer;
+  char* page;
+  BlockNumber block;
+
+  char* body() const { return page + format::kPageHeaderBytes; }
+};
+
+inline const format::PageTail* TailOf(const char* page) {
+  return reinterpret_cast<const format::PageTail*>(page + format::kPageSize -
+                                                   sizeof(format::PageTail));
+}
+// A page that a crash left behind between the extension of the file and its first WAL record.
+inline bool IsBlank(const char* page) {
+  return PageIsNew(const_cast<char*>(page));
+}
+inline format::PageKind KindOf(const char* page) { return TailOf(page)->kind; }
+
+// Pins and locks (BUFFER_LOCK_SHARE or _EXCLUSIVE) a page that must be of `kind`.
+// Errors: ERRCODE_INDEX_CORRUPTED.
+PageRef ReadPage(Relation index, BlockNumber block, int lock, format::PageKind kind);
+// The same for a page of any kind of ours; it may be blank.
+PageRef ReadAnyPage(Relation index, BlockNumber block, int lock,
+                    BufferAccessStrategy strategy = nullptr);
+void Release(const PageRef& page);
+
+// Empty page of `kind`, its slot area `body_bytes` long.
+void InitPage(char* page, format::PageKind kind, uint32_t body_bytes);
+
+// Up to 4 pages changed by one WAL record. Between Begin and Finish nothing may ereport but through
+// the functions here.
+class PageEdit {
+ public:
+  static PageEdit Begin(Relation index) { return PageEdit(GenericXLogStart(index)); }
+  // The copy of the page to be changed; dies at Finish or Abort.
+  char* Edit(const PageRef& page) { return GenericXLogRegisterBuffer(state_, page.buffer, 0); }
+  char* EditWhole(const PageRef& page) {
+    return GenericXLogRegisterBuffer(state_, page.buffer, GENERIC_XLOG_FULL_IMAGE);
+  }
+  void Finish() { GenericXLogFinish(state_); }
+  void Abort() { GenericXLogAbort(state_); }
+
+ private:
+  explicit PageEdit(GenericXLogState* state) : state_(state) {}
+  GenericXLogState* state_;
+};
+
+}  // namespace ann::pg
