@@ -55,3 +55,11 @@ inline void CountBufferHits(Relation rel, int64 n) {
 }
 
 }  // namespace ann::pg
+
+// Ends an input function with an error that the caller may have asked to be told of instead of thrown
+// (COPY ... ON_ERROR, pg_input_is_valid: PostgreSQL 16 and later).
+#if PG_VERSION_NUM >= 160000
+#define ANN_INPUT_ERROR(fcinfo, ...) ereturn((fcinfo)->context, static_cast<Datum>(0), __VA_ARGS__)
+#else
+#define ANN_INPUT_ERROR(fcinfo, ...) ereport(ERROR, __VA_ARGS__)
+#endif
