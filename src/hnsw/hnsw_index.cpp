@@ -4,9 +4,8 @@
 #include <cstring>
 
 #include "hnsw/hnsw.hpp"
-#include "types/vector.hpp"
-
 #include "pg/alloc.hpp"
+#include "types/vector_type.hpp"
 
 namespace ann::hnsw {
 
@@ -141,12 +140,13 @@ IndexView* OpenIndex(Relation rel, MemoryContext context) {
 }
 
 const float* VectorFloats(Datum datum, uint32_t dims) {
-  const types::Vector* vector = types::DatumGetVector(datum);
-  if (static_cast<uint32_t>(vector->dim) != dims) {
-    ereport(ERROR, (errcode(ERRCODE_DATA_EXCEPTION),
-                    errmsg("expected %u dimensions, not %d", dims, vector->dim)));
+  const auto* vector = reinterpret_cast<const types::Vector*>(
+      pg_detoast_datum(reinterpret_cast<struct varlena*>(DatumGetPointer(datum))));
+  if (vector->dims < 1 || VARSIZE(vector) != types::VectorBytes(vector->dims)) {
+    types::ReportDamagedVector(vector);
   }
-  return vector->x;
+  types::CheckExpectedDims(static_cast<int>(dims), vector->dims);
+  return vector->values;
 }
 
 bool IsIndexable(const IndexView& view, const float* x) {

@@ -12,12 +12,17 @@ namespace {
 char* simd_target;
 
 bool CheckSimdTarget(char** value, void**, GucSource) {
-  if ((*value)[0] == '\0' || simd::HasTarget(*value)) return true;
+  if ((*value)[0] == '\0') return true;
+  for (const char* target : simd::Targets()) {
+    if (strcmp(target, *value) == 0) return true;
+  }
   GUC_check_errdetail("This CPU or build has no such target.");
   return false;
 }
 
-void AssignSimdTarget(const char* value, void*) { simd::SetTarget(value[0] ? value : nullptr); }
+void AssignSimdTarget(const char* value, void*) {
+  simd::SetTarget(value[0] != '\0' ? value : simd::Targets().back());
+}
 
 const char* ShowSimdTarget() { return simd::TargetName(); }
 

@@ -1,0 +1,244 @@
+#include "hnsw/hnsw_space.hpp"
+
+namespace ann::hnsw {
+
+using format::PageKind;
+using format::SlotState;
+
+uint32_t BodyBytes(const format::Meta& meta, PageKind kind) {
+  switch (kind) {
+    case PageKind::kNodes:
+      return uint32_t{meta.slots_per_page} * meta.slot_bytes;
+    case PageKind::kRefinement:
+      return uint32_t{meta.refinements_per_page} * meta.refinement_record_bytes;
+    case PageKind::kUpper:
+      return uint32_t{meta.uppers_per_page} * meta.upper_slot_bytes;
+    case PageKind::kChain:
+      return uint32_t{meta.chunks_per_page} * meta.chunk_bytes;
+    default:
+      return format::kPageBody;
+  }
+}
+
+PageKind NodeStripeKind(const IndexView& view, BlockNumber block) {
+  switch (view.geometry.PartAt(block).kind) {
+    case format::StripePart::kColumn:
+      return PageKind::kColumn;
+    case format::StripePart::kNodes:
+      return PageKind::kNodes;
+    default:
+      return PageKind::kRefinement;
+  }
+}
+
+uint32_t CountFree(const IndexView& view, const char* page) {
+  uint32_t free = 0;
+  for (uint32_t i = 0; i < view.meta.slots_per_page; ++i) {
+    free += view.Node(page, i)->state == SlotState::kFree;
+  }
+  return free;
+}
+
+namespace {
+
+constexpr uint32_t kNone = ~uint32_t{0};
+
+// A chunk without a node is free; zeroed memory is node 0, so pages of chunks are filled when made.
+void ClearChunks(const IndexView& view, char* page) {
+  for (uint32_t i = 0; i < view.meta.chunks_per_page; ++i) view.Chunk(page, i)->node = kNoId;
+}
+
+void InitPageOf(const IndexView& view, char* page, PageKind kind) {
+  pg::InitPage(page, kind, BodyBytes(view.meta, kind));
+  if (kind == PageKind::kChain) ClearChunks(view, page);
+}
+
+// Appends a page of `kind`; the extension lock is held.
+BlockNumber AppendPage(const IndexView& view, PageKind kind) {
+  Buffer buffer = ReadBuffer(view.rel, P_NEW);
+  LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
+  pg::PageRef page{buffer, BufferGetPage(buffer), BufferGetBlockNumber(buffer)};
+  pg::PageEdit edit = pg::PageEdit::Begin(view.rel);
+  InitPageOf(view, edit.EditWhole(page), kind);
+  edit.Finish();
+  pg::Release(page);
+  return page.block;
+}
+
+void RecordFree(const IndexView& view, BlockNumber block, uint32_t slots) {
+  RecordPageWithFreeSpace(view.rel, block, static_cast<Size>(slots) * view.meta.slot_bytes);
+}
+
+bool InAuxiliaryStripe(const IndexView& view, BlockNumber block) {
+  const BlockNumber start = view.geometry.StripeStart(view.geometry.StripeOf(block));
+  if (start == block) return false;
+  pg::PageRef first = pg::ReadAnyPage(view.rel, start, BUFFER_LOCK_SHARE);
+  const PageKind kind = pg::IsBlank(first.page) ? PageKind::kNodes : pg::KindOf(first.page);
+  pg::Release(first);
+  return kind == PageKind::kUpper || kind == PageKind::kChain || kind == PageKind::kSpare;
+}
+
+bool AtStripeStart(const IndexView& view, BlockNumber block) {
+  return view.geometry.StripeStart(view.geometry.StripeOf(block)) == block;
+}
+
+// Appends the next page of a node stripe; the extension lock is held.
+PageKind AppendToNodeStripe(const IndexView& view, BlockNumber block) {
+  const PageKind kind = NodeStripeKind(view, block);
+  AppendPage(view, kind);
+  if (kind == PageKind::kNodes) RecordFree(view, block, view.meta.slots_per_page);
+  return kind;
+}
+
+void SetHint(const IndexView& view, uint32_t format::Meta::*hint, BlockNumber block) {
+  pg::PageRef page = pg::ReadPage(view.rel, kMetaBlock, BUFFER_LOCK_EXCLUSIVE, PageKind::kMeta);
+  pg::PageEdit edit = pg::PageEdit::Begin(view.rel);
+  MetaOn(edit.Edit(page))->*hint = block;
+  edit.Finish();
+  pg::Release(page);
+}
+
+BlockNumber Hint(const IndexView& view, uint32_t format::Meta::*hint) {
+  pg::PageRef page = pg::ReadPage(view.rel, kMetaBlock, BUFFER_LOCK_SHARE, PageKind::kMeta);
+  const BlockNumber block = MetaOn(page.page)->*hint;
+  pg::Release(page);
+  return block;
+}
+
+// Adds a node page with the refinement pages of its nodes.
+void GrowNodes(const IndexView& view) {
+  LockRelationForExtension(view.rel, ExclusiveLock);
+  BlockNumber next = RelationGetNumberOfBlocks(view.rel);
+  if (InAuxiliaryStripe(view, next)) {
+    BlockNumber spare = 0;
+    for (; !AtStripeStart(view, next); ++next) {
+      AppendPage(view, PageKind::kSpare);
+      if (spare == 0) spare = next;
+    }
+    if (spare != 0) SetHint(view, &format::Meta::spare_hint, spare);
+  }
+  BlockNumber added = InvalidBlockNumber;
+  BlockNumber last = next;
+  while (added == InvalidBlockNumber || next <= last) {
+    if (AppendToNodeStripe(view, next) == PageKind::kNodes && added == InvalidBlockNumber) {
+      added = last = next;
+      if (view.meta.refinements_per_page > 0) {
+        const NodeId first = view.geometry.PartAt(next).ordinal * view.meta.slots_per_page;
+        last = view.geometry.RefinementAt(first + view.meta.slots_per_page - 1).block;
+      }
+    }
+    ++next;
+  }
+  UnlockRelationForExtension(view.rel, ExclusiveLock);
+  FreeSpaceMapVacuumRange(view.rel, added, next);
+}
+
+// Turns the first spare block into a page of `kind`; 0 when there is none. The extension lock is held,
+// so nobody else takes it.
+BlockNumber TakeSpare(const IndexView& view, PageKind kind) {
+  const BlockNumber block = Hint(view, &format::Meta::spare_hint);
+  if (block == 0) return 0;
+  pg::PageRef page = pg::ReadPage(view.rel, block, BUFFER_LOCK_EXCLUSIVE, PageKind::kSpare);
+  pg::PageEdit edit = pg::PageEdit::Begin(view.rel);
+  InitPageOf(view, edit.EditWhole(page), kind);
+  edit.Finish();
+  pg::Release(page);
+  BlockNumber next = block + 1;
+  if (next >= RelationGetNumberOfBlocks(view.rel) || AtStripeStart(view, next)) next = 0;
+  SetHint(view, &format::Meta::spare_hint, next);
+  return block;
+}
+
+// Adds a page of records. A node stripe under way is completed first: it stays usable.
+BlockNumber GrowRecords(const IndexView& view, PageKind kind) {
+  LockRelationForExtension(view.rel, ExclusiveLock);
+  BlockNumber block = TakeSpare(view, kind);
+  if (block == 0) {
+    BlockNumber next = RelationGetNumberOfBlocks(view.rel);
+    if (!InAuxiliaryStripe(view, next)) {
+      for (; !AtStripeStart(view, next); ++next) AppendToNodeStripe(view, next);
+    }
+    block = AppendPage(view, kind);
+  }
+  UnlockRelationForExtension(view.rel, ExclusiveLock);
+  SetHint(view, kind == PageKind::kUpper ? &format::Meta::upper_hint : &format::Meta::chain_hint,
+          block);
+  return block;
+}
+
+uint32_t FreeSlotOn(const IndexView& view, const char* page, PageKind kind) {
+  if (kind == PageKind::kUpper) {
+    for (uint32_t i = 0; i < view.meta.uppers_per_page; ++i) {
+      if (view.Upper(page, i)->state == SlotState::kFree) return i;
+    }
+  } else {
+    for (uint32_t i = 0; i < view.meta.chunks_per_page; ++i) {
+      if (view.Chunk(page, i)->node == kNoId) return i;
+    }
+  }
+  return kNone;
+}
+
+}  // namespace
+
+FreeSlot FindNodeSlot(const IndexView& view, NodeId* id) {
+  BlockNumber block = RelationGetTargetBlock(view.rel);
+  const BlockNumber blocks = RelationGetNumberOfBlocks(view.rel);
+  if (block == InvalidBlockNumber) block = GetPageWithFreeSpace(view.rel, view.meta.slot_bytes);
+  for (;;) {
+    CHECK_FOR_INTERRUPTS();
+    if (block == InvalidBlockNumber) {
+      GrowNodes(view);
+      block = GetPageWithFreeSpace(view.rel, view.meta.slot_bytes);
+      if (block == InvalidBlockNumber) continue;
+    }
+    if (view.geometry.InStripes(block) &&
+        (block < blocks || block < RelationGetNumberOfBlocks(view.rel))) {
+      pg::PageRef page = pg::ReadAnyPage(view.rel, block, BUFFER_LOCK_EXCLUSIVE);
+      if (!pg::IsBlank(page.page) && pg::KindOf(page.page) == PageKind::kNodes) {
+        for (uint32_t i = 0; i < view.meta.slots_per_page; ++i) {
+          if (view.Node(page.page, i)->state != SlotState::kFree) continue;
+          const uint64_t node =
+              uint64_t{view.geometry.PartAt(block).ordinal} * view.meta.slots_per_page + i;
+          if (node >= kMaxNodes) {
+            pg::Release(page);
+            ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+                            errmsg("index \"%s\" cannot hold more than %u vectors",
+                                   RelationGetRelationName(view.rel), kMaxNodes)));
+          }
+          RelationSetTargetBlock(view.rel, block);
+          *id = static_cast<NodeId>(node);
+          return {page, i};
+        }
+      }
+      pg::Release(page);
+    }
+    block = RecordAndGetPageWithFreeSpace(view.rel, block, 0, view.meta.slot_bytes);
+  }
+}
+
+FreeSlot FindRecord(const IndexView& view, PageKind kind) {
+  BlockNumber block =
+      Hint(view, kind == PageKind::kUpper ? &format::Meta::upper_hint : &format::Meta::chain_hint);
+  for (;;) {
+    CHECK_FOR_INTERRUPTS();
+    if (block != 0) {
+      pg::PageRef page = pg::ReadPage(view.rel, block, BUFFER_LOCK_EXCLUSIVE, kind);
+      const uint32_t slot = FreeSlotOn(view, page.page, kind);
+      if (slot != kNone) return {page, slot};
+      pg::Release(page);
+    }
+    block = GrowRecords(view, kind);
+  }
+}
+
+pg::PageRef LockRefinement(const IndexView& view, format::Place at, bool* blank) {
+  pg::PageRef page = pg::ReadAnyPage(view.rel, at.block, BUFFER_LOCK_EXCLUSIVE);
+  *blank = pg::IsBlank(page.page);
+  if (!*blank && pg::KindOf(page.page) != PageKind::kRefinement) {
+    pg::ReportCorrupted(view.rel, at.block, "unexpected kind of page");
+  }
+  return page;
+}
+
+}  // namespace ann::hnsw

@@ -1,0 +1,35 @@
+// Finding room: slots of nodes, records of upper levels, chunks of chains.
+//
+// Free node slots are found through the free space map, which is not WAL-logged: a page it names is
+// verified. Records and chunks have a hint each in the meta page. The file grows in stripes
+// (src/format/README.md) under the relation extension lock (L5 of README.md), no page lock held.
+#pragma once
+
+#include "hnsw/hnsw_index.hpp"
+
+namespace ann::hnsw {
+
+// A free slot, its page locked exclusively. The caller uses or releases it.
+struct FreeSlot {
+  pg::PageRef page;
+  uint32_t slot;
+};
+
+// A free node slot. `id`: the node it stands for. Locks: the node page (L2), returned locked.
+FreeSlot FindNodeSlot(const IndexView& view, NodeId* id);
+// A free record of an upper page or chunk of a chain page. Locks: the page (L3 or L4), returned locked.
+// Must not be called with a page lock held.
+FreeSlot FindRecord(const IndexView& view, format::PageKind kind);
+
+// The refinement page of a node, locked exclusively and initialised if a crash left it blank (`edit`
+// then starts from the whole page).
+pg::PageRef LockRefinement(const IndexView& view, format::Place at, bool* blank);
+
+// Bytes that the slots of a page of `kind` take.
+uint32_t BodyBytes(const format::Meta& meta, format::PageKind kind);
+// The kind of page that `block` of a node stripe is.
+format::PageKind NodeStripeKind(const IndexView& view, BlockNumber block);
+// Free slots of a node page.
+uint32_t CountFree(const IndexView& view, const char* page);
+
+}  // namespace ann::hnsw
