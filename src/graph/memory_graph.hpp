@@ -142,6 +142,12 @@ class MemoryGraph {
     }
   }
 
+  // Gives the memory back; nothing may be called after.
+  void Free() {
+    slots_.Free();
+    refinements_.Free();
+  }
+
   // --- what was built ---------------------------------------------------------------------------
 
   NodeId entry() const { return entry_; }

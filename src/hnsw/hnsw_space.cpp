@@ -31,6 +31,10 @@ PageKind NodeStripeKind(const IndexView& view, BlockNumber block) {
   }
 }
 
+void RecordRoom(const IndexView& view, BlockNumber block) {
+  RecordPageWithFreeSpace(view.rel, block, BLCKSZ - 1);
+}
+
 uint32_t CountFree(const IndexView& view, const char* page) {
   uint32_t free = 0;
   for (uint32_t i = 0; i < view.meta.slots_per_page; ++i) {
@@ -42,6 +46,8 @@ uint32_t CountFree(const IndexView& view, const char* page) {
 namespace {
 
 constexpr uint32_t kNone = ~uint32_t{0};
+// A page has room for a slot or it has none: the free space map is used as a bitmap.
+constexpr Size kWanted = BLCKSZ / 2;
 
 // A chunk without a node is free; zeroed memory is node 0, so pages of chunks are filled when made.
 void ClearChunks(const IndexView& view, char* page) {
@@ -65,9 +71,6 @@ BlockNumber AppendPage(const IndexView& view, PageKind kind) {
   return page.block;
 }
 
-void RecordFree(const IndexView& view, BlockNumber block, uint32_t slots) {
-  RecordPageWithFreeSpace(view.rel, block, static_cast<Size>(slots) * view.meta.slot_bytes);
-}
 
 bool InAuxiliaryStripe(const IndexView& view, BlockNumber block) {
   const BlockNumber start = view.geometry.StripeStart(view.geometry.StripeOf(block));
@@ -86,7 +89,7 @@ bool AtStripeStart(const IndexView& view, BlockNumber block) {
 PageKind AppendToNodeStripe(const IndexView& view, BlockNumber block) {
   const PageKind kind = NodeStripeKind(view, block);
   AppendPage(view, kind);
-  if (kind == PageKind::kNodes) RecordFree(view, block, view.meta.slots_per_page);
+  if (kind == PageKind::kNodes) RecordRoom(view, block);
   return kind;
 }
 
@@ -184,12 +187,12 @@ uint32_t FreeSlotOn(const IndexView& view, const char* page, PageKind kind) {
 FreeSlot FindNodeSlot(const IndexView& view, NodeId* id) {
   BlockNumber block = RelationGetTargetBlock(view.rel);
   const BlockNumber blocks = RelationGetNumberOfBlocks(view.rel);
-  if (block == InvalidBlockNumber) block = GetPageWithFreeSpace(view.rel, view.meta.slot_bytes);
+  if (block == InvalidBlockNumber) block = GetPageWithFreeSpace(view.rel, kWanted);
   for (;;) {
     CHECK_FOR_INTERRUPTS();
     if (block == InvalidBlockNumber) {
       GrowNodes(view);
-      block = GetPageWithFreeSpace(view.rel, view.meta.slot_bytes);
+      block = GetPageWithFreeSpace(view.rel, kWanted);
       if (block == InvalidBlockNumber) continue;
     }
     if (view.geometry.InStripes(block) &&
@@ -213,7 +216,7 @@ FreeSlot FindNodeSlot(const IndexView& view, NodeId* id) {
       }
       pg::Release(page);
     }
-    block = RecordAndGetPageWithFreeSpace(view.rel, block, 0, view.meta.slot_bytes);
+    block = RecordAndGetPageWithFreeSpace(view.rel, block, 0, kWanted);
   }
 }
 

@@ -29,6 +29,8 @@ pg::PageRef LockRefinement(const IndexView& view, format::Place at, bool* blank)
 uint32_t BodyBytes(const format::Meta& meta, format::PageKind kind);
 // The kind of page that `block` of a node stripe is.
 format::PageKind NodeStripeKind(const IndexView& view, BlockNumber block);
+// Tells the free space map that a node page has a free slot.
+void RecordRoom(const IndexView& view, BlockNumber block);
 // Free slots of a node page.
 uint32_t CountFree(const IndexView& view, const char* page);
 

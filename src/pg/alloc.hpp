@@ -3,7 +3,9 @@
 #pragma once
 
 #include <cstddef>
+#include <new>
 #include <type_traits>
+#include <utility>
 
 #include <boost/container/vector.hpp>
 
@@ -54,6 +56,12 @@ template <class T>
 T* AllocZero(MemoryContext context, size_t n) {
   return static_cast<T*>(MemoryContextAllocExtended(context, mul_size(n, sizeof(T)),
                                                     MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO));
+}
+
+// An object in memory that a context owns; its destructor is never run.
+template <class T, class... Args>
+T* Construct(void* memory, Args&&... args) {
+  return ::new (memory) T(std::forward<Args>(args)...);
 }
 
 }  // namespace ann::pg

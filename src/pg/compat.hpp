@@ -54,6 +54,15 @@ inline void CountBufferHits(Relation rel, int64 n) {
 #endif
 }
 
+// PostgreSQL 18 shows "Index Searches" in EXPLAIN ANALYZE.
+inline void CountIndexSearch([[maybe_unused]] IndexScanDesc scan) {
+#if PG_VERSION_NUM >= 180000
+  if (scan->instrument != nullptr) ++scan->instrument->nsearches;
+#endif
+}
+
+inline IndexFetchTableData* BeginIndexFetch(Relation heap) { return table_index_fetch_begin(heap); }
+
 }  // namespace ann::pg
 
 // Ends an input function with an error that the caller may have asked to be told of instead of thrown

@@ -1,0 +1,494 @@
+// CREATE INDEX and REINDEX: README section "Build".
+//
+//   1. sample rows: the mean, and under L1 the grid step
+//   2. read the table: each vector becomes codes in an arena, equal ones share a node
+//   3. link the nodes, in memory
+//   4. write pages in an order that keeps neighbours together; then one pass of WAL
+//
+// Rows that come after maintenance_work_mem is used up are inserted into the finished pages one by one.
+// No page has been written before step 4, so an error until then leaves an empty file.
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <new>
+
+#include "graph/memory_graph.hpp"
+#include "graph/order.hpp"
+#include "hnsw/hnsw.hpp"
+#include "hnsw/hnsw_index.hpp"
+#include "hnsw/hnsw_insert.hpp"
+#include "hnsw/hnsw_space.hpp"
+#include "simd/simd.hpp"
+
+#include "pg/alloc.hpp"
+
+namespace ann::hnsw {
+
+using format::Meta;
+using format::PageKind;
+using quant::Metric;
+
+namespace {
+
+using Alloc = pg::PgAllocator<std::byte>;
+using Graph = graph::MemoryGraph<Alloc>;
+
+constexpr uint32_t kSampleRows = 10000;
+// Under L1 the grid reaches this many standard deviations on each side: beyond it values are clipped.
+constexpr double GridReach(int bits) { return bits == 8 ? 6.0 : bits == 4 ? 2.5 : 1.5; }
+
+struct BuildState {
+  Relation heap;
+  Relation index;
+  IndexInfo* info;
+  MemoryContext context;  // lives as long as the build
+  MemoryContext row_context;  // reset for each row
+  Meta meta;
+  float* mean;
+  double* sums;     // of the sample
+  double* squares;
+  uint64_t sampled;
+  IndexView* view;
+  float* work;
+  Graph* graph;
+  double tuples;       // rows in the index
+  int64 tuples_seen;
+  bool written;        // the graph is in pages; further rows are inserted
+};
+
+// The floats of a row to be indexed, or null.
+const float* RowVector(const BuildState& state, Datum* values, const bool* isnull) {
+  if (isnull[0]) return nullptr;
+  return VectorFloats(values[0], state.meta.dims);
+}
+
+double Norm(const float* x, uint32_t dims) {
+  double sum = 0;
+  for (uint32_t i = 0; i < dims; ++i) sum += double(x[i]) * x[i];
+  return std::sqrt(sum);
+}
+
+void SampleRow(Relation, ItemPointer, Datum* values, bool* isnull, bool, void* arg) {
+  BuildState& state = *static_cast<BuildState*>(arg);
+  MemoryContext old = MemoryContextSwitchTo(state.row_context);
+  const float* x = RowVector(state, values, isnull);
+  if (x != nullptr) {
+    const uint32_t dims = state.meta.dims;
+    double factor = 1;
+    if (static_cast<Metric>(state.meta.metric) == Metric::kCosine) {
+      const double norm = Norm(x, dims);
+      factor = norm > 0 ? 1 / norm : 0;
+    }
+    for (uint32_t i = 0; i < dims; ++i) {
+      const double value = x[i] * factor;
+      state.sums[i] += value;
+      state.squares[i] += value * value;
+    }
+    ++state.sampled;
+  }
+  MemoryContextSwitchTo(old);
+  MemoryContextReset(state.row_context);
+}
+
+void FinishSample(BuildState& state) {
+  const uint32_t dims = state.meta.dims;
+  const double n = static_cast<double>(state.sampled);
+  double variance = 0;
+  for (uint32_t i = 0; i < dims && n > 0; ++i) {
+    const double mean = state.sums[i] / n;
+    variance += std::max(0.0, state.squares[i] / n - mean * mean) / dims;
+    // Sums that left float's range centre nothing.
+    state.mean[i] = std::isfinite(static_cast<float>(mean)) ? static_cast<float>(mean) : 0;
+  }
+  const int bits = state.meta.traversal_bits;
+  const double step = GridReach(bits) * std::sqrt(variance) / (1 << (bits - 1));
+  state.meta.l1_step = std::isfinite(static_cast<float>(step)) ? static_cast<float>(step) : 0;
+}
+
+// Rows from random blocks: a table is often ordered by what its vectors mean.
+void SampleRows(BuildState& state) {
+  pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, kPhaseSampling);
+  const BlockNumber blocks = RelationGetNumberOfBlocks(state.heap);
+  BlockSamplerData sampler;
+  BlockSampler_Init(&sampler, blocks, kSampleRows,
+                    static_cast<uint32>(Mix64(state.meta.seed)));
+  while (BlockSampler_HasMore(&sampler) && state.sampled < kSampleRows) {
+    CHECK_FOR_INTERRUPTS();
+    table_index_build_range_scan(state.heap, state.index, state.info, false, false, false,
+                                 BlockSampler_Next(&sampler), 1, SampleRow, &state, nullptr);
+  }
+  FinishSample(state);
+}
+
+void WriteGraph(BuildState& state);
+
+void AddRow(Relation, ItemPointer tid, Datum* values, bool* isnull, bool, void* arg) {
+  BuildState& state = *static_cast<BuildState*>(arg);
+  MemoryContext old = MemoryContextSwitchTo(state.row_context);
+  const float* x = RowVector(state, values, isnull);
+  if (x != nullptr && IsIndexable(*state.view, x)) {
+    if (!state.written && state.graph->bytes() > size_t{1024} * maintenance_work_mem) {
+      ereport(NOTICE,
+              (errmsg("hnsw graph no longer fits into maintenance_work_mem after %.0f rows",
+                      state.tuples),
+               errdetail("The other rows are added one by one, which takes longer."),
+               errhint("Increase maintenance_work_mem to speed up the build.")));
+      MemoryContextSwitchTo(old);
+      WriteGraph(state);
+      MemoryContextSwitchTo(state.row_context);
+    }
+    format::Tid row;
+    std::memcpy(&row, tid, sizeof row);
+    if (state.written) {
+      InsertRow(*state.view, x, row);
+    } else {
+      state.view->codec.Transform(x, state.work);
+      state.graph->AddRow(row, quant::HashVector(x, state.meta.dims, state.meta.seed),
+                          state.work);
+    }
+    ++state.tuples;
+  }
+  if (++state.tuples_seen % 1024 == 0) {
+    pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, state.tuples_seen);
+  }
+  MemoryContextSwitchTo(old);
+  MemoryContextReset(state.row_context);
+}
+
+void LinkNodes(BuildState& state) {
+  Graph& graph = *state.graph;
+  pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, kPhaseLinking);
+  pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_TOTAL, graph.size());
+  graph.Freeze();
+  for (NodeId id = 0; id < graph.size(); ++id) {
+    CHECK_FOR_INTERRUPTS();
+    graph.Link(id);
+    if (id % 1024 == 0) pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, id);
+  }
+  pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, graph.size());
+  graph.Trim();
+}
+
+// Writes the pages of a finished graph, block after block.
+class Writer {
+ public:
+  Writer(BuildState& state)
+      : state_(state),
+        view_(*state.view),
+        graph_(*state.graph),
+        alloc_(state.context),
+        order_(alloc_),
+        place_(alloc_),
+        first_record_(alloc_),
+        first_chunk_(alloc_) {}
+
+  void Write() {
+    Number();
+    AppendMeta();
+    for (uint32_t i = 0; i < view_.meta.mean_pages; ++i) AppendMean(i);
+    while (next_ < node_blocks_) AppendNodeStripePage();
+    if (records_ > 0) {
+      for (uint32_t done = 0; done < records_;) done = AppendUppers(done);
+    }
+    if (chunks_ > 0) {
+      for (uint32_t done = 0; done < chunks_;) done = AppendChunks(done);
+    }
+    FinishMeta();
+  }
+
+ private:
+  char* Append(PageKind kind, Buffer* buffer) {
+    CHECK_FOR_INTERRUPTS();
+    *buffer = ReadBuffer(view_.rel, P_NEW);
+    Assert(BufferGetBlockNumber(*buffer) == next_);
+    LockBuffer(*buffer, BUFFER_LOCK_EXCLUSIVE);
+    char* page = BufferGetPage(*buffer);
+    pg::InitPage(page, kind, kind == PageKind::kMeta ? sizeof(Meta) : BodyBytes(view_.meta, kind));
+    ++next_;
+    return page;
+  }
+  static void Done(Buffer buffer) {
+    MarkBufferDirty(buffer);
+    UnlockReleaseBuffer(buffer);
+  }
+
+  // Decides all ids before anything is written: nodes by order, records and chunks by node.
+  void Number() {
+    graph::BreadthFirst(
+        graph_.size(), graph_.entry(),
+        [this](NodeId id, const NodeId** out) {
+          *out = graph_.links(id, 0);
+          return graph_.degree(id, 0);
+        },
+        alloc_, order_);
+    place_.resize(order_.size());
+    first_record_.resize(order_.size());
+    first_chunk_.resize(order_.size());
+    for (NodeId id = 0; id < order_.size(); ++id) {
+      const NodeId old = order_[id];
+      place_[old] = id;
+      first_record_[id] = records_;
+      records_ += graph_.level(old);
+      first_chunk_[id] = chunks_;
+      chunks_ += static_cast<uint32_t>(DivUp(ChainLength(old), format::kChunkTids));
+    }
+    const uint32_t nodes = graph_.size();
+    const format::Geometry& geometry = view_.geometry;
+    node_blocks_ = geometry.first_stripe();
+    if (nodes > 0) {
+      node_blocks_ = geometry.NodeAt(nodes - 1).block + 1;
+      if (view_.meta.refinements_per_page > 0) {
+        // The last page's free slots have their records too.
+        const NodeId last = nodes - 1 + view_.meta.slots_per_page -
+                            (nodes - 1) % view_.meta.slots_per_page - 1;
+        node_blocks_ = std::max(node_blocks_, geometry.RefinementAt(last).block + 1);
+      }
+    }
+    if (records_ + chunks_ > 0) {
+      // Auxiliary pages start a stripe.
+      node_blocks_ = geometry.StripeStart(geometry.StripeOf(node_blocks_ - 1) + 1);
+    }
+    upper_blocks_ = static_cast<uint32_t>(DivUp(records_, view_.meta.uppers_per_page));
+  }
+
+  uint32_t ChainLength(NodeId old) const {
+    uint32_t n = 0;
+    for (uint32_t next = graph_.first_row(old).next; next != kNoId; next = graph_.row(next).next) {
+      ++n;
+    }
+    return n;
+  }
+  RecordId UpperId(uint32_t record) const {
+    return view_.UpperId({node_blocks_ + record / view_.meta.uppers_per_page,
+                          record % view_.meta.uppers_per_page});
+  }
+  RecordId ChunkId(uint32_t chunk) const {
+    return view_.ChunkId({node_blocks_ + upper_blocks_ + chunk / view_.meta.chunks_per_page,
+                          chunk % view_.meta.chunks_per_page});
+  }
+
+  void AppendMeta() {
+    Buffer buffer;
+    *MetaOn(Append(PageKind::kMeta, &buffer)) = view_.meta;
+    Done(buffer);
+  }
+
+  void AppendMean(uint32_t i) {
+    Buffer buffer;
+    char* page = Append(PageKind::kMean, &buffer);
+    const uint32_t start = i * format::kMeanFloatsPerPage;
+    std::memcpy(page + format::kPageHeaderBytes, state_.mean + start,
+                sizeof(float) * std::min(view_.meta.dims - start, format::kMeanFloatsPerPage));
+    Done(buffer);
+  }
+
+  void AppendNodeStripePage() {
+    Buffer buffer;
+    const BlockNumber block = next_;
+    const format::Geometry::Part part = view_.geometry.PartAt(block);
+    const PageKind kind = NodeStripeKind(view_, block);
+    char* page = Append(kind, &buffer);
+    if (kind == PageKind::kNodes) {
+      const NodeId first = part.ordinal * view_.meta.slots_per_page;
+      for (uint32_t i = 0; i < view_.meta.slots_per_page && first + i < graph_.size(); ++i) {
+        FillNode(view_.Node(page, i), first + i);
+      }
+      if (first + view_.meta.slots_per_page > graph_.size()) RecordRoom(view_, block);
+    } else if (kind == PageKind::kRefinement) {
+      const uint32_t per_stripe = uint32_t{view_.meta.node_pages} * view_.meta.slots_per_page;
+      const NodeId first = view_.geometry.StripeOf(block) * per_stripe +
+                           part.ordinal * view_.meta.refinements_per_page;
+      const NodeId end = std::min((view_.geometry.StripeOf(block) + 1) * per_stripe,
+                                  graph_.size());
+      for (uint32_t i = 0; i < view_.meta.refinements_per_page && first + i < end; ++i) {
+        std::memcpy(view_.Refinement(page, i), graph_.refinement(order_[first + i]),
+                    view_.codec.refinement_bytes());
+      }
+    }
+    Done(buffer);
+  }
+
+  void FillNode(format::NodeSlot* slot, NodeId id) {
+    const NodeId old = order_[id];
+    const Graph::Row& row = graph_.first_row(old);
+    slot->state = format::SlotState::kLive;
+    slot->level = graph_.level(old);
+    slot->version = 0;
+    slot->tid = row.tid;
+    slot->chain = row.next == kNoId ? kNoId : ChunkId(first_chunk_[id]);
+    slot->set_hash(graph_.hash(old));
+    std::memcpy(view_.Coded(slot), graph_.coded(old), view_.codec.coded_bytes());
+    slot->neighbour_count = static_cast<uint16_t>(graph_.degree(old, 0));
+    NodeId* links = view_.Links(slot);
+    for (uint32_t i = 0; i < slot->neighbour_count; ++i) {
+      links[i] = place_[graph_.links(old, 0)[i]];
+    }
+    // In order of address: what is on one page is read together.
+    std::sort(links, links + slot->neighbour_count);
+  }
+
+  uint32_t AppendUppers(uint32_t done) {
+    Buffer buffer;
+    char* page = Append(PageKind::kUpper, &buffer);
+    for (uint32_t i = 0; i < view_.meta.uppers_per_page && done < records_; ++i, ++done) {
+      while (cursor_level_ == graph_.level(order_[cursor_node_])) ++cursor_node_, cursor_level_ = 0;
+      const NodeId old = order_[cursor_node_];
+      const uint8_t level = ++cursor_level_;
+      format::UpperSlot* record = view_.Upper(page, i);
+      record->state = format::SlotState::kLive;
+      record->level = level;
+      record->version = 0;
+      record->node = cursor_node_;
+      record->down = level == 1 ? cursor_node_ : UpperId(done - 1);
+      std::memcpy(view_.Coded(record), graph_.coded(old), view_.codec.coded_bytes());
+      record->neighbour_count = graph_.degree(old, level);
+      for (uint32_t n = 0; n < record->neighbour_count; ++n) {
+        const NodeId other = place_[graph_.links(old, level)[n]];
+        view_.Links(record)[n] = UpperId(first_record_[other] + level - 1);
+      }
+    }
+    Done(buffer);
+    return done;
+  }
+
+  uint32_t AppendChunks(uint32_t done) {
+    Buffer buffer;
+    char* page = Append(PageKind::kChain, &buffer);
+    uint32_t i = 0;
+    for (; i < view_.meta.chunks_per_page && done < chunks_; ++i, ++done) {
+      if (cursor_row_ == kNoId) {
+        do ++cursor_chain_;
+        while (graph_.first_row(order_[cursor_chain_ - 1]).next == kNoId);
+        cursor_row_ = graph_.first_row(order_[cursor_chain_ - 1]).next;
+      }
+      format::ChainChunk* chunk = view_.Chunk(page, i);
+      chunk->node = cursor_chain_ - 1;
+      for (; chunk->count < format::kChunkTids && cursor_row_ != kNoId;
+           cursor_row_ = graph_.row(cursor_row_).next) {
+        chunk->tids[chunk->count++] = graph_.row(cursor_row_).tid;
+      }
+      chunk->next = cursor_row_ == kNoId ? kNoId : ChunkId(done + 1);
+    }
+    for (; i < view_.meta.chunks_per_page; ++i) view_.Chunk(page, i)->node = kNoId;
+    Done(buffer);
+    return done;
+  }
+
+  void FinishMeta() {
+    Meta& meta = view_.meta;
+    if (graph_.entry() != kNoId) {
+      const NodeId entry = place_[graph_.entry()];
+      meta.entry_level = graph_.top_level();
+      meta.entry =
+          meta.entry_level == 0 ? entry : UpperId(first_record_[entry] + meta.entry_level - 1);
+    }
+    meta.upper_hint = records_ == 0 ? 0 : node_blocks_ + upper_blocks_ - 1;
+    meta.chain_hint = chunks_ == 0 ? 0 : next_ - 1;
+    meta.node_count = graph_.size();
+    meta.row_count = graph_.row_count();
+    pg::PageRef page = pg::ReadPage(view_.rel, kMetaBlock, BUFFER_LOCK_EXCLUSIVE, PageKind::kMeta);
+    *MetaOn(page.page) = meta;
+    MarkBufferDirty(page.buffer);
+    pg::Release(page);
+  }
+
+  BuildState& state_;
+  IndexView& view_;
+  const Graph& graph_;
+  Alloc alloc_;
+  VecOf<NodeId, Alloc> order_;         // new id -> node of the graph
+  VecOf<NodeId, Alloc> place_;         // and back
+  VecOf<uint32_t, Alloc> first_record_;  // by new id
+  VecOf<uint32_t, Alloc> first_chunk_;
+  uint32_t records_ = 0;
+  uint32_t chunks_ = 0;
+  BlockNumber next_ = 0;
+  BlockNumber node_blocks_ = 0;  // where the auxiliary pages start
+  uint32_t upper_blocks_ = 0;
+  NodeId cursor_node_ = 0;
+  uint8_t cursor_level_ = 0;
+  NodeId cursor_chain_ = 0;
+  uint32_t cursor_row_ = kNoId;
+};
+
+void WriteGraph(BuildState& state) {
+  LinkNodes(state);
+  pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, kPhaseWriting);
+  state.view->meta.max_norm = state.graph->max_norm();
+  Writer(state).Write();
+  if (RelationNeedsWAL(state.index)) {
+    log_newpage_range(state.index, MAIN_FORKNUM, 0, RelationGetNumberOfBlocks(state.index), true);
+  }
+  FreeSpaceMapVacuum(state.index);
+  state.graph->Free();
+  state.written = true;
+}
+
+}  // namespace
+
+IndexBuildResult* Build(Relation heap, Relation index, IndexInfo* info) {
+  if (RelationGetNumberOfBlocks(index) != 0) {
+    elog(ERROR, "index \"%s\" already contains data", RelationGetRelationName(index));
+  }
+  BuildState state{};
+  state.heap = heap;
+  state.index = index;
+  state.info = info;
+  state.context = AllocSetContextCreate(CurrentMemoryContext, "ann hnsw build",
+                                        ALLOCSET_DEFAULT_SIZES);
+  state.row_context =
+      AllocSetContextCreate(state.context, "ann hnsw build row", ALLOCSET_DEFAULT_SIZES);
+  const uint32_t dims = static_cast<uint32_t>(DimsOf(index));
+  // The seed is fixed: the same table gives the same index, on every machine.
+  state.meta = PlanMeta(MetricOf(index), dims, OptionsOf(index), Mix64(dims));
+  state.mean = pg::AllocZero<float>(state.context, dims);
+  state.sums = pg::AllocZero<double>(state.context, dims);
+  state.squares = pg::AllocZero<double>(state.context, dims);
+  state.work = pg::AllocZero<float>(state.context, dims);
+  SampleRows(state);
+  state.view = MakeView(index, state.meta, state.mean, state.context);
+
+  pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, kPhaseLoading);
+  pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_TOTAL,
+                               static_cast<int64>(std::max(heap->rd_rel->reltuples, 0.0f)));
+  void* memory = pg::AllocZero<char>(state.context, sizeof(Graph));
+  state.graph = pg::Construct<Graph>(
+      memory, Alloc(state.context), state.view->codec,
+      graph::BuildParams{state.meta.m, state.meta.ef_construction, state.meta.seed});
+  const double heap_tuples =
+      table_index_build_scan(heap, index, info, false, true, AddRow, &state, nullptr);
+  if (!state.written) WriteGraph(state);
+
+  IndexBuildResult* result = static_cast<IndexBuildResult*>(palloc0(sizeof(IndexBuildResult)));
+  result->heap_tuples = heap_tuples;
+  result->index_tuples = state.tuples;
+  MemoryContextDelete(state.context);
+  return result;
+}
+
+namespace {
+
+void AppendToInitFork(Relation index, PageKind kind, const Meta* meta) {
+  Buffer buffer = ReadBufferExtended(index, INIT_FORKNUM, P_NEW, RBM_NORMAL, nullptr);
+  LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
+  char* page = BufferGetPage(buffer);
+  START_CRIT_SECTION();
+  pg::InitPage(page, kind, meta != nullptr ? sizeof(Meta) : format::kPageBody);
+  if (meta != nullptr) *MetaOn(page) = *meta;
+  MarkBufferDirty(buffer);
+  log_newpage_buffer(buffer, true);
+  END_CRIT_SECTION();
+  UnlockReleaseBuffer(buffer);
+}
+
+}  // namespace
+
+// The init fork of an unlogged index: an index of no rows.
+void BuildEmpty(Relation index) {
+  const uint32_t dims = static_cast<uint32_t>(DimsOf(index));
+  const Meta meta = PlanMeta(MetricOf(index), dims, OptionsOf(index), Mix64(dims));
+  AppendToInitFork(index, PageKind::kMeta, &meta);
+  for (uint32_t i = 0; i < meta.mean_pages; ++i) AppendToInitFork(index, PageKind::kMean, nullptr);
+}
+
+}  // namespace ann::hnsw

@@ -1,0 +1,49 @@
+#include "hnsw/hnsw_walk.hpp"
+
+namespace ann::hnsw {
+
+pg::PageRef PageGraph::Lock(BlockNumber block, format::PageKind kind) {
+  pg::PageRef ref{reader_.Pin(block), nullptr, block};
+  LockBuffer(ref.buffer, BUFFER_LOCK_SHARE);
+  char* page = BufferGetPage(ref.buffer);
+  if (pg::IsBlank(page)) return ref;
+  if (pg::TailOf(page)->page_id != format::kPageId || pg::KindOf(page) != kind) {
+    pg::ReportCorrupted(view_->rel, block, "unexpected kind of page");
+  }
+  ref.page = page;
+  return ref;
+}
+
+void PageGraph::Refine(const quant::SearchQuery& query, const NodeId* ids, uint32_t n,
+                       quant::Estimate* out) {
+  constexpr uint32_t kAhead = 4;
+  constexpr quant::Estimate kGone{std::numeric_limits<float>::infinity(), 0};
+  const quant::Codec& codec = view_->codec;
+  const bool refined = codec.refinement_bytes() > 0;
+  for (uint32_t i = 0; i < n + kAhead; ++i) {
+    if (i < n) {
+      const format::Place at = view_->geometry.NodeAt(ids[i]);
+      Prefetch(at.block, view_->NodeOffset(at.index), ScoredBytes());
+      if (refined) {
+        const format::Place fine = view_->geometry.RefinementAt(ids[i]);
+        Prefetch(fine.block,
+                 format::kPageHeaderBytes + fine.index * view_->meta.refinement_record_bytes,
+                 codec.refinement_bytes());
+      }
+    }
+    if (i < kAhead) continue;
+    const NodeId id = ids[i - kAhead];
+    const format::Place at = view_->geometry.NodeAt(id);
+    out[i - kAhead] = ReadSlot(at, format::PageKind::kNodes, [&](const char* page) {
+      const format::NodeSlot* node = view_->Node(page, at.index);
+      if (node->state == format::SlotState::kFree) return kGone;
+      if (!refined) return codec.Coarse(query, view_->Coded(node));
+      const format::Place fine = view_->geometry.RefinementAt(id);
+      return ReadSlot(fine, format::PageKind::kRefinement, [&](const char* fine_page) {
+        return codec.Refined(query, view_->Coded(node), view_->Refinement(fine_page, fine.index));
+      });
+    });
+  }
+}
+
+}  // namespace ann::hnsw

@@ -1,0 +1,205 @@
+// The graph in pages, as src/graph's search sees it (concept Access).
+//
+// Estimates and neighbour lists come from unpinned reads where they can (src/pg/unpinned.hpp): torn or
+// stale bytes give a wrong estimate or an odd link, both of which are bounded here and corrected by the
+// pinned reads that emission and insertion do.
+#pragma once
+
+#include <cstring>
+#include <limits>
+
+#include "graph/search.hpp"
+#include "hnsw/hnsw_index.hpp"
+
+#include "pg/guc.hpp"
+#include "pg/unpinned.hpp"
+
+namespace ann::hnsw {
+
+class PageGraph {
+ public:
+  PageGraph() = default;
+  explicit PageGraph(const IndexView* view)
+      : view_(view),
+        reader_(view->rel, pg::unpinned_reads),
+        blocks_(RelationGetNumberOfBlocks(view->rel)),
+        id_limit_(view->geometry.IdLimit(blocks_)) {}
+
+  const IndexView& view() const { return *view_; }
+  BlockNumber blocks() const { return blocks_; }
+  NodeId id_limit() const { return id_limit_; }
+  void ReportHits() { reader_.ReportHits(); }
+
+  // A page read for sure: pinned, share-locked, checked. Null `page`: blank, or (upper pages aside) of
+  // another kind, which a link made stale by a crash can name.
+  pg::PageRef Lock(BlockNumber block, format::PageKind kind);
+
+  // --- level 0 ----------------------------------------------------------------------------------
+
+  uint32_t Neighbours(NodeId id, NodeId* out) {
+    const format::Place at = view_->geometry.NodeAt(id);
+    return ReadSlot(at, format::PageKind::kNodes, [&](const char* page) {
+      const format::NodeSlot* node = view_->Node(page, at.index);
+      const uint32_t n = node->neighbour_count;
+      if (node->state == format::SlotState::kFree || n > view_->max_links()) return 0u;
+      return CopyBelow(view_->Links(node), n, id_limit_, out);
+    });
+  }
+
+  template <class Scorer>
+  void Score(const NodeId* ids, uint32_t n, float* keys, Scorer&& score) {
+    // Far enough ahead to cover a miss of 100 ns with 15 to 20 ns of work each.
+    constexpr uint32_t kAhead = 6;
+    format::Place places[graph::kMaxDegree];
+    for (uint32_t i = 0; i < n + kAhead; ++i) {
+      if (i < n) {
+        places[i] = view_->geometry.NodeAt(ids[i]);
+        Prefetch(places[i].block, view_->NodeOffset(places[i].index), ScoredBytes());
+      }
+      if (i < kAhead) continue;
+      const format::Place at = places[i - kAhead];
+      keys[i - kAhead] = ReadSlot(at, format::PageKind::kNodes, [&](const char* page) {
+        const format::NodeSlot* node = view_->Node(page, at.index);
+        if (node->state == format::SlotState::kFree) {
+          return std::numeric_limits<float>::infinity();
+        }
+        return score(view_->Coded(node));
+      });
+    }
+  }
+
+  // Estimates from both codes of n nodes; key +infinity for one that is gone.
+  void Refine(const quant::SearchQuery& query, const NodeId* ids, uint32_t n,
+              quant::Estimate* out);
+
+  // --- upper levels -----------------------------------------------------------------------------
+
+  uint32_t UpperNeighbours(RecordId id, uint32_t level, RecordId* out) {
+    const format::Place at = view_->UpperAt(id);
+    if (at.block >= blocks_) return 0;
+    return ReadSlot(at, format::PageKind::kUpper, [&](const char* page) {
+      const format::UpperSlot* record = view_->Upper(page, at.index);
+      const uint32_t n = record->neighbour_count;
+      if (record->state == format::SlotState::kFree || record->level != level ||
+          n > view_->meta.m) {
+        return 0u;
+      }
+      return CopyBelow(view_->Links(record), n, kNoId, out);
+    });
+  }
+
+  template <class Scorer>
+  float ScoreUpper(RecordId id, uint32_t level, Scorer&& score) {
+    const format::Place at = view_->UpperAt(id);
+    if (at.block >= blocks_) return std::numeric_limits<float>::infinity();
+    return ReadSlot(at, format::PageKind::kUpper, [&](const char* page) {
+      const format::UpperSlot* record = view_->Upper(page, at.index);
+      if (record->state == format::SlotState::kFree || record->level != level) {
+        return std::numeric_limits<float>::infinity();
+      }
+      return score(view_->Coded(record));
+    });
+  }
+
+  // The same node one level down; kNoId when the record is gone.
+  RecordId Down(RecordId id, uint32_t level) {
+    const format::Place at = view_->UpperAt(id);
+    if (at.block >= blocks_) return kNoId;
+    return ReadSlot(at, format::PageKind::kUpper, [&](const char* page) {
+      const format::UpperSlot* record = view_->Upper(page, at.index);
+      if (record->state == format::SlotState::kFree || record->level != level) return kNoId;
+      if (level == 1 && record->down >= id_limit_) return kNoId;
+      return record->down;
+    });
+  }
+
+ private:
+  static uint32_t CopyBelow(const uint32_t* ids, uint32_t n, uint32_t limit, uint32_t* out) {
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < n; ++i) {
+      if (ids[i] < limit) out[kept++] = ids[i];
+    }
+    return kept;
+  }
+
+  uint32_t ScoredBytes() const { return sizeof(format::NodeSlot) + view_->codec.coded_bytes(); }
+
+  void Prefetch(BlockNumber block, uint32_t offset, uint32_t bytes) const {
+    const char* page = reader_.Guess(block);
+    if (page == nullptr) return;
+    for (uint32_t at = 0; at < bytes; at += 64) __builtin_prefetch(page + offset + at);
+  }
+
+  // `use(page)` on the unpinned page if it stays, else on the pinned one.
+  template <class Use>
+  auto ReadSlot(format::Place at, format::PageKind kind, Use&& use) -> decltype(use(nullptr)) {
+    const pg::UnpinnedReader::Peeked peeked = reader_.Peek(at.block);
+    if (peeked.page != nullptr) {
+      auto result = use(peeked.page);
+      if (reader_.StillThere(peeked, at.block)) return result;
+    }
+    const pg::PageRef page = Lock(at.block, kind);
+    static const char kBlankPage[format::kPageSize] = {};
+    auto result = use(page.page == nullptr ? kBlankPage : page.page);
+    UnlockReleaseBuffer(page.buffer);
+    return result;
+  }
+
+  const IndexView* view_ = nullptr;
+  pg::UnpinnedReader reader_;
+  BlockNumber blocks_ = 0;
+  NodeId id_limit_ = 0;
+};
+
+// Level 0 with a way of scoring: `score(coded) -> key`.
+template <class Scorer>
+struct BaseLayer {
+  PageGraph& graph;
+  Scorer score;
+  uint32_t Neighbours(NodeId id, NodeId* out) { return graph.Neighbours(id, out); }
+  void Score(const NodeId* ids, uint32_t n, float* keys) { graph.Score(ids, n, keys, score); }
+};
+
+template <class Scorer>
+struct UpperLayer {
+  PageGraph& graph;
+  Scorer score;
+  uint32_t level;
+  uint32_t Neighbours(RecordId id, RecordId* out) {
+    return graph.UpperNeighbours(id, level, out);
+  }
+  void Score(const RecordId* ids, uint32_t n, float* keys) {
+    for (uint32_t i = 0; i < n; ++i) keys[i] = graph.ScoreUpper(ids[i], level, score);
+  }
+};
+
+inline void AllowInterrupts(NodeId) { CHECK_FOR_INTERRUPTS(); }
+
+// From the entry point down to `level` (0: a node): the nearest found there, by greedy descent. id kNoId:
+// the index is empty or its upper levels are being repaired; then any live node is a start.
+template <class Scorer>
+Candidate DescendTo(PageGraph& graph, uint32_t level, Scorer&& score) {
+  const format::Meta& meta = graph.view().meta;
+  if (meta.entry == kNoId) return {0, kNoId};
+  Candidate at{0, meta.entry};
+  for (uint32_t l = meta.entry_level; l > level; --l) {
+    UpperLayer<Scorer&> layer{graph, score, l};
+    if (l == meta.entry_level) layer.Score(&at.id, 1, &at.key);
+    at = graph::Descend(layer, at, AllowInterrupts);
+    const RecordId down = graph.Down(at.id, l);
+    if (down == kNoId) return {0, kNoId};
+    at.id = down;
+  }
+  if (meta.entry_level <= level) {
+    if (level == 0) {
+      if (at.id >= graph.id_limit()) return {0, kNoId};
+      graph.Score(&at.id, 1, &at.key, score);
+    } else {
+      at.key = graph.ScoreUpper(at.id, meta.entry_level, score);
+    }
+  }
+  at.key = OrderableKey(at.key);
+  return at;
+}
+
+}  // namespace ann::hnsw
