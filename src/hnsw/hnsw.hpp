@@ -2,7 +2,7 @@
 //   hnsw_handler.cpp  routine, options, settings      hnsw_cost.cpp      planner costs
 //   hnsw_build.cpp    CREATE INDEX                    hnsw_insert.cpp    INSERT, UPDATE
 //   hnsw_scan.cpp     ORDER BY ... LIMIT              hnsw_vacuum.cpp    VACUUM
-//   hnsw_validate.cpp operator classes                hnsw_check.cpp     ann_index_check, ann_index_stats
+//   hnsw_validate.cpp operator classes                hnsw_check.cpp     check, statistics
 #pragma once
 
 #include "quant/codec.hpp"
@@ -31,10 +31,10 @@ Options OptionsOf(Relation index);
 // --- settings (hnsw.*) --------------------------------------------------------------------------
 enum class IterativeScan : int { kOff, kRelaxedOrder, kStrictOrder };
 
-extern int ef_search;           // shows 40 until set
-extern bool ef_search_is_set;   // false: the index's own default_ef holds
-extern int iterative_scan;      // IterativeScan
-extern int max_scan_tuples;     // 0: no limit
+extern int ef_search;          // shows 40 until set
+extern bool ef_search_is_set;  // false: the index's own default_ef holds
+extern int iterative_scan;     // IterativeScan
+extern int max_scan_tuples;    // 0: no limit
 extern double scan_mem_multiplier;
 
 inline constexpr int kDefaultEfSearch = 40;
@@ -42,8 +42,23 @@ inline constexpr int kDefaultEfSearch = 40;
 // Called once, when the library is loaded.
 void DefineSettings();
 
+// --- progress of CREATE INDEX (pg_stat_progress_create_index.phase) ------------------------------
+// Report with pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, ...).
+enum class BuildPhase : int64 {
+  kInitializing = PROGRESS_CREATEIDX_SUBPHASE_INITIALIZE,
+  kSampling,
+  kLoading,
+  kLinking,
+  kWriting,
+};
+
 // --- operator classes ---------------------------------------------------------------------------
-// The metric of an index, from its operator class (support function 1).
+// An operator class has one operator, strategy 1, FOR ORDER BY float_ops, and these functions, as
+// pgvector's have: 1 tells the metric; 2, the norm, beside the negative inner product makes it
+// cosine.
+inline constexpr int kDistanceFunction = 1, kNormFunction = 2, kNumSupportFunctions = 2;
+// The metric of an index, from its operator class. Errors: 0A000 when that has a function 1 that is
+// none of ours.
 quant::Metric MetricOf(Relation index);
 // Dimensions of the indexed column. Errors: 22023 when it has none, 54000 above kMaxDims.
 int DimsOf(Relation index);

@@ -63,10 +63,26 @@ inline void CountIndexSearch([[maybe_unused]] IndexScanDesc scan) {
 
 inline IndexFetchTableData* BeginIndexFetch(Relation heap) { return table_index_fetch_begin(heap); }
 
+// Memory of a setting's `extra`, which the server frees; null when there is none.
+inline void* SettingExtra(size_t bytes) {
+#if PG_VERSION_NUM >= 160000
+  return guc_malloc(LOG, bytes);
+#else
+  return malloc(bytes);
+#endif
+}
+
+// Marks a path as one that is taken only when there is no other.
+inline void DisablePath([[maybe_unused]] Path* path) {
+#if PG_VERSION_NUM >= 180000
+  path->disabled_nodes = 2;
+#endif
+}
+
 }  // namespace ann::pg
 
-// Ends an input function with an error that the caller may have asked to be told of instead of thrown
-// (COPY ... ON_ERROR, pg_input_is_valid: PostgreSQL 16 and later).
+// Ends an input function with an error that the caller may have asked to be told of instead of
+// thrown (COPY ... ON_ERROR, pg_input_is_valid: PostgreSQL 16 and later).
 #if PG_VERSION_NUM >= 160000
 #define ANN_INPUT_ERROR(fcinfo, ...) ereturn((fcinfo)->context, static_cast<Datum>(0), __VA_ARGS__)
 #else

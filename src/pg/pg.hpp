@@ -1,12 +1,13 @@
-// The one gate to PostgreSQL's headers. Include it last, after <...>, boost/ and the core: the server
-// redefines common names (snprintf, Min, Max, ERROR, _). Nothing but src/pg, src/types, src/hnsw, src/ivf
-// and src/planner may include it (lint check C4).
+// The one gate to PostgreSQL's headers. Include it last, after <...>, boost/ and the core: the
+// server redefines common names (snprintf, Min, Max, ERROR, _). Nothing but src/pg, src/types,
+// src/hnsw, src/ivf and src/planner may include it (lint check C4).
 #pragma once
 
 extern "C" {
 #include "postgres.h"
 
 #include "access/amapi.h"
+#include "access/amvalidate.h"
 #include "access/detoast.h"
 #include "access/generic_xlog.h"
 #include "access/genam.h"
@@ -23,6 +24,7 @@ extern "C" {
 #include "catalog/pg_amproc.h"
 #include "catalog/pg_opclass.h"
 #include "catalog/pg_opfamily.h"
+#include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "commands/defrem.h"
 #include "commands/progress.h"
@@ -59,6 +61,7 @@ extern "C" {
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/numeric.h"
+#include "utils/regproc.h"
 #include "utils/rel.h"
 #include "utils/sampling.h"
 #include "utils/selfuncs.h"

@@ -3,9 +3,11 @@
 set -euo pipefail
 tree=$(cd "$(dirname "$0")/../.." && pwd)
 bindir=$("${PG_CONFIG:-pg_config}" --bindir)
-if "$bindir/postgres" --describe-config | grep -q '^extension_destdir'; then
+# Taken whole: grep -q would close the pipe early, and the server end with SIGPIPE.
+settings=$("$bindir/postgres" --describe-config)
+if grep -q '^extension_destdir' <<<"$settings"; then
   echo "extension_destdir = '$tree/tmp_install'"
-elif "$bindir/postgres" --describe-config | grep -q '^extension_control_path'; then
+elif grep -q '^extension_control_path' <<<"$settings"; then
   sharedir=$("${PG_CONFIG:-pg_config}" --sharedir)
   libdir=$("${PG_CONFIG:-pg_config}" --pkglibdir)
   echo "extension_control_path = '$tree/tmp_install$sharedir:\$system'"

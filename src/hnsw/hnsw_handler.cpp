@@ -1,0 +1,163 @@
+// What the server asks for first: the routine of access method hnsw, its options (WITH) and its
+// settings (hnsw.*).
+#include "quant/codec.hpp"
+
+#include "hnsw/hnsw.hpp"
+#include "pg/entry.hpp"
+#include "pg/pg.hpp"
+
+#include <climits>
+#include <cstddef>
+
+namespace ann::hnsw {
+
+int ef_search = kDefaultEfSearch;
+bool ef_search_is_set = false;
+int iterative_scan = static_cast<int>(IterativeScan::kStrictOrder);
+int max_scan_tuples = 0;
+double scan_mem_multiplier = 1;
+
+namespace {
+
+relopt_kind option_kind;
+
+const config_enum_entry kIterativeScanNames[] = {
+    {"off", static_cast<int>(IterativeScan::kOff), false},
+    {"relaxed_order", static_cast<int>(IterativeScan::kRelaxedOrder), false},
+    {"strict_order", static_cast<int>(IterativeScan::kStrictOrder), false},
+    {nullptr, 0, false}};
+
+// 40 may be the default or somebody's choice. The difference travels in `extra`, which the server
+// saves and restores with the value (RESET, SET LOCAL, rollback): null means default.
+bool CheckEfSearch(int*, void** extra, GucSource source) {
+  if (source == PGC_S_DEFAULT) return true;
+  *extra = pg::SettingExtra(1);
+  return *extra != nullptr;
+}
+
+void AssignEfSearch(int, void* extra) { ef_search_is_set = extra != nullptr; }
+
+void DefineOptions() {
+  option_kind = add_reloption_kind();
+  add_int_reloption(option_kind, "m", "Max number of connections", kDefaultM, kMinM, kMaxM,
+                    AccessExclusiveLock);
+  add_int_reloption(option_kind, "ef_construction",
+                    "Size of the dynamic candidate list for construction", kDefaultEfConstruction,
+                    kMinEfConstruction, kMaxEfConstruction, AccessExclusiveLock);
+  // Below the range, as "not given" must differ from every number a user may give.
+  add_int_reloption(option_kind, "code_bits", "Bits a dimension that the index keeps",
+                    kDefaultCodeBits, kMinCodeBits, kMaxCodeBits, AccessExclusiveLock);
+}
+
+// The server cannot tell by itself whether a column can be ordered by distance.
+bool GetProperty(Oid, int attribute, IndexAMProperty property, const char*, bool* result, bool*) {
+  if (property != AMPROP_DISTANCE_ORDERABLE || attribute == 0) return false;
+  *result = attribute == 1;
+  return true;
+}
+
+char* BuildPhaseName(int64 phase) {
+  switch (static_cast<BuildPhase>(phase)) {
+    case BuildPhase::kInitializing:
+      return pstrdup("initializing");
+    case BuildPhase::kSampling:
+      return pstrdup("sampling rows");
+    case BuildPhase::kLoading:
+      return pstrdup("loading tuples");
+    case BuildPhase::kLinking:
+      return pstrdup("linking nodes");
+    case BuildPhase::kWriting:
+      return pstrdup("writing pages");
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+void DefineSettings() {
+  DefineOptions();
+  DefineCustomIntVariable("hnsw.ef_search", "Number of candidates that a search keeps.",
+                          "Until it is set, each index uses the number found when it was built.",
+                          &ef_search, kDefaultEfSearch, 1, INT_MAX, PGC_USERSET, GUC_EXPLAIN,
+                          CheckEfSearch, AssignEfSearch, nullptr);
+  DefineCustomEnumVariable(
+      "hnsw.iterative_scan", "How a scan goes on when more rows are wanted than it has found.",
+      nullptr, &iterative_scan, static_cast<int>(IterativeScan::kStrictOrder), kIterativeScanNames,
+      PGC_USERSET, GUC_EXPLAIN, nullptr, nullptr, nullptr);
+  DefineCustomIntVariable("hnsw.max_scan_tuples", "Number of rows after which a scan ends.",
+                          "0 means no limit.", &max_scan_tuples, 0, 0, INT_MAX, PGC_USERSET,
+                          GUC_EXPLAIN, nullptr, nullptr, nullptr);
+  DefineCustomRealVariable("hnsw.scan_mem_multiplier", "Multiple of work_mem that a scan may use.",
+                           nullptr, &scan_mem_multiplier, 1, 1, 1000, PGC_USERSET, GUC_EXPLAIN,
+                           nullptr, nullptr, nullptr);
+  MarkGUCPrefixReserved("hnsw");
+}
+
+bytea* ParseOptions(Datum reloptions, bool validate) {
+  static const relopt_parse_elt kElements[] = {
+      {"m", RELOPT_TYPE_INT, offsetof(Options, m)},
+      {"ef_construction", RELOPT_TYPE_INT, offsetof(Options, ef_construction)},
+      {"code_bits", RELOPT_TYPE_INT, offsetof(Options, code_bits)},
+  };
+  auto* options = static_cast<Options*>(build_reloptions(
+      reloptions, validate, option_kind, sizeof(Options), kElements, lengthof(kElements)));
+  // A beam narrower than the lists it fills would leave them short.
+  if (validate && options != nullptr && options->ef_construction < 2 * options->m) {
+    ereport(ERROR,
+            (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+             errmsg("ef_construction must be greater than or equal to 2 * m"),
+             errdetail("ef_construction is %d, m is %d.", options->ef_construction, options->m)));
+  }
+  return reinterpret_cast<bytea*>(options);
+}
+
+Options OptionsOf(Relation index) {
+  if (index->rd_options != nullptr) return *reinterpret_cast<Options*>(index->rd_options);
+  return Options{0, kDefaultM, kDefaultEfConstruction, kDefaultCodeBits};
+}
+
+int DimsOf(Relation index) {
+  const int dims = TupleDescAttr(RelationGetDescr(index), 0)->atttypmod;
+  if (dims < 0) {
+    ereport(ERROR,
+            (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("column does not have dimensions"),
+             errhint("Declare it as vector(n), or index an expression such as "
+                     "(column::vector(n)).")));
+  }
+  if (dims > kMaxDims) {
+    ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+                    errmsg("column cannot have more than %d dimensions for hnsw index", kMaxDims),
+                    errdetail("It has %d.", dims)));
+  }
+  return dims;
+}
+
+}  // namespace ann::hnsw
+
+// Fields that a release of the server adds stay zero, "cannot", until they are set here.
+ANN_FUNCTION(ann_hnsw_handler)
+{
+  IndexAmRoutine* routine = makeNode(IndexAmRoutine);
+  routine->amsupport = ann::hnsw::kNumSupportFunctions;
+  routine->amcanorderbyop = true;
+  // No clause on the first column is needed: ORDER BY alone makes a scan.
+  routine->amoptionalkey = true;
+  routine->amparallelvacuumoptions = VACUUM_OPTION_PARALLEL_BULKDEL;
+  routine->amkeytype = InvalidOid;
+
+  routine->ambuild = ann::hnsw::Build;
+  routine->ambuildempty = ann::hnsw::BuildEmpty;
+  routine->aminsert = ann::hnsw::Insert;
+  routine->ambulkdelete = ann::hnsw::BulkDelete;
+  routine->amvacuumcleanup = ann::hnsw::VacuumCleanup;
+  routine->amcostestimate = ann::hnsw::CostEstimate;
+  routine->amoptions = ann::hnsw::ParseOptions;
+  routine->amproperty = ann::hnsw::GetProperty;
+  routine->ambuildphasename = ann::hnsw::BuildPhaseName;
+  routine->amvalidate = ann::hnsw::Validate;
+  routine->ambeginscan = ann::hnsw::BeginScan;
+  routine->amrescan = ann::hnsw::Rescan;
+  routine->amgettuple = ann::hnsw::GetTuple;
+  routine->amendscan = ann::hnsw::EndScan;
+  PG_RETURN_POINTER(routine);
+}

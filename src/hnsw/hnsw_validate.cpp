@@ -1,0 +1,202 @@
+// Operator classes: which metric one stands for, and whether it is sound.
+//
+// A metric is told by the *addresses* of the C functions behind an operator class, never by names,
+// which a search_path could turn to something else, and never by calling them.
+#include <cstdint>
+
+#include "quant/codec.hpp"
+
+#include "hnsw/hnsw.hpp"
+#include "pg/pg.hpp"
+
+extern "C" {
+Datum ann_vector_l2_distance(PG_FUNCTION_ARGS);
+Datum ann_vector_l2_squared_distance(PG_FUNCTION_ARGS);
+Datum ann_vector_negative_inner_product(PG_FUNCTION_ARGS);
+Datum ann_vector_cosine_distance(PG_FUNCTION_ARGS);
+Datum ann_vector_l1_distance(PG_FUNCTION_ARGS);
+Datum ann_vector_norm(PG_FUNCTION_ARGS);
+}
+
+namespace ann::hnsw {
+
+namespace {
+
+struct MetricFunctions {
+  quant::Metric metric;
+  PGFunction distance;  // support function 1
+  PGFunction norm;      // support function 2, or null
+  PGFunction order;     // behind the ordering operator
+};
+
+constexpr MetricFunctions kMetrics[] = {
+    {quant::Metric::kL2, ann_vector_l2_squared_distance, nullptr, ann_vector_l2_distance},
+    {quant::Metric::kInnerProduct, ann_vector_negative_inner_product, nullptr,
+     ann_vector_negative_inner_product},
+    {quant::Metric::kCosine, ann_vector_negative_inner_product, ann_vector_norm,
+     ann_vector_cosine_distance},
+    {quant::Metric::kL1, ann_vector_l1_distance, nullptr, ann_vector_l1_distance},
+};
+
+const MetricFunctions* FindMetric(PGFunction distance, PGFunction norm) {
+  for (const MetricFunctions& candidate : kMetrics) {
+    if (candidate.distance == distance && candidate.norm == norm) return &candidate;
+  }
+  return nullptr;
+}
+
+PGFunction AddressOf(Oid function) {
+  FmgrInfo info;
+  fmgr_info(function, &info);
+  return info.fn_addr;
+}
+
+constexpr uint64 Bit(int number) { return UINT64CONST(1) << number; }
+
+// One operator class under examination. Complaints are INFO, as those of the server's own methods.
+class Validator {
+ public:
+  explicit Validator(HeapTuple opclass)
+      : form_(reinterpret_cast<Form_pg_opclass>(GETSTRUCT(opclass))) {}
+
+  bool Run() {
+    CatCList* operators = SearchSysCacheList1(AMOPSTRATEGY, ObjectIdGetDatum(form_->opcfamily));
+    CatCList* functions = SearchSysCacheList1(AMPROCNUM, ObjectIdGetDatum(form_->opcfamily));
+    for (int i = 0; i < functions->n_members; i++) {
+      CheckFunction(reinterpret_cast<Form_pg_amproc>(GETSTRUCT(&functions->members[i]->tuple)));
+    }
+    for (int i = 0; i < operators->n_members; i++) {
+      CheckOperator(reinterpret_cast<Form_pg_amop>(GETSTRUCT(&operators->members[i]->tuple)));
+    }
+    CheckComplete(identify_opfamily_groups(operators, functions));
+    ReleaseCatCacheList(functions);
+    ReleaseCatCacheList(operators);
+    return valid_;
+  }
+
+ private:
+  // Whether an entry of the family belongs to this class.
+  bool IsOwn(Oid left, Oid right) const {
+    return left == form_->opcintype && right == form_->opcintype;
+  }
+
+  void CheckFunction(Form_pg_amproc entry) {
+    if (entry->amproclefttype != entry->amprocrighttype) {
+      Complain(format_procedure(entry->amproc), "support function", "different input types");
+    }
+    bool known = true;
+    switch (entry->amprocnum) {
+      case kDistanceFunction:
+        known = check_amproc_signature(entry->amproc, FLOAT8OID, false, 2, 2, entry->amproclefttype,
+                                       entry->amproclefttype);
+        break;
+      case kNormFunction:
+        known =
+            check_amproc_signature(entry->amproc, FLOAT8OID, false, 1, 1, entry->amproclefttype);
+        break;
+      default:
+        Complain(format_procedure(entry->amproc), "support function", "an invalid number");
+        return;
+    }
+    if (!known) {
+      Complain(format_procedure(entry->amproc), "support function", "a wrong signature");
+      return;
+    }
+    if (!IsOwn(entry->amproclefttype, entry->amprocrighttype)) return;
+    (entry->amprocnum == kDistanceFunction ? distance_ : norm_) = AddressOf(entry->amproc);
+  }
+
+  void CheckOperator(Form_pg_amop entry) {
+    char* name = format_operator(entry->amopopr);
+    if (entry->amopstrategy != 1) Complain(name, "operator", "an invalid strategy number");
+    if (entry->amoppurpose != AMOP_ORDER) {
+      Complain(name, "operator", "a purpose other than ORDER BY");
+      return;
+    }
+    if (!opfamily_can_sort_type(entry->amopsortfamily, FLOAT8OID)) {
+      Complain(name, "operator", "an ORDER BY family that cannot sort its result");
+    }
+    if (!check_amop_signature(entry->amopopr, FLOAT8OID, entry->amoplefttype,
+                              entry->amoprighttype)) {
+      Complain(name, "operator", "a wrong signature");
+    }
+    if (!IsOwn(entry->amoplefttype, entry->amoprighttype)) return;
+    const MetricFunctions* metric = FindMetric(distance_, norm_);
+    if (metric != nullptr && AddressOf(get_opcode(entry->amopopr)) != metric->order) {
+      Complain(name, "operator", "a function that does not belong to the support functions");
+    }
+  }
+
+  void CheckComplete(List* groups) {
+    uint64 own_operators = 0, own_functions = 0;
+    ListCell* cell;
+    foreach (cell, groups) {
+      auto* group = static_cast<OpFamilyOpFuncGroup*>(lfirst(cell));
+      if (IsOwn(group->lefttype, group->righttype)) {
+        own_operators = group->operatorset;
+        own_functions = group->functionset;
+      }
+    }
+    if ((own_operators & Bit(1)) == 0) Missing("operator", 1);
+    if ((own_functions & Bit(kDistanceFunction)) == 0) {
+      Missing("support function", kDistanceFunction);
+    } else if (FindMetric(distance_, norm_) == nullptr) {
+      ereport(INFO,
+              (errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
+               errmsg("operator class \"%s\" of access method hnsw has support functions that "
+                      "belong to no metric",
+                      NameStr(form_->opcname))));
+      valid_ = false;
+    }
+  }
+
+  void Complain(const char* what, const char* kind, const char* fault) {
+    ereport(INFO,
+            (errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
+             errmsg("family of operator class \"%s\" of access method hnsw contains %s %s with %s",
+                    NameStr(form_->opcname), kind, what, fault)));
+    valid_ = false;
+  }
+
+  void Missing(const char* kind, int number) {
+    ereport(INFO, (errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
+                   errmsg("operator class \"%s\" of access method hnsw is missing %s %d",
+                          NameStr(form_->opcname), kind, number)));
+    valid_ = false;
+  }
+
+  Form_pg_opclass form_;
+  PGFunction distance_ = nullptr;
+  PGFunction norm_ = nullptr;
+  bool valid_ = true;
+};
+
+}  // namespace
+
+quant::Metric MetricOf(Relation index) {
+  PGFunction norm = nullptr;
+  if (OidIsValid(index_getprocid(index, 1, kNormFunction))) {
+    norm = index_getprocinfo(index, 1, kNormFunction)->fn_addr;
+  }
+  const MetricFunctions* found =
+      FindMetric(index_getprocinfo(index, 1, kDistanceFunction)->fn_addr, norm);
+  if (found == nullptr) {
+    ereport(
+        ERROR,
+        (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+         errmsg("operator class of index \"%s\" is not supported for hnsw index",
+                RelationGetRelationName(index)),
+         errhint("Its support functions must be those of one of the extension's own classes.")));
+  }
+  return found->metric;
+}
+
+bool Validate(Oid opclass) {
+  HeapTuple tuple = SearchSysCache1(CLAOID, ObjectIdGetDatum(opclass));
+  if (!HeapTupleIsValid(tuple)) elog(ERROR, "cache lookup failed for operator class %u", opclass);
+  const bool valid = Validator(tuple).Run();
+  ReleaseSysCache(tuple);
+  return valid;
+}
+
+}  // namespace ann::hnsw
