@@ -10,7 +10,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <new>
 
 #include "graph/memory_graph.hpp"
 #include "graph/order.hpp"
@@ -55,6 +54,10 @@ struct BuildState {
   int64 tuples_seen;
   bool written;        // the graph is in pages; further rows are inserted
 };
+
+void EnterPhase(BuildPhase phase) {
+  pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, static_cast<int64>(phase));
+}
 
 // The floats of a row to be indexed, or null.
 const float* RowVector(const BuildState& state, Datum* values, const bool* isnull) {
@@ -107,7 +110,7 @@ void FinishSample(BuildState& state) {
 
 // Rows from random blocks: a table is often ordered by what its vectors mean.
 void SampleRows(BuildState& state) {
-  pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, kPhaseSampling);
+  EnterPhase(BuildPhase::kSampling);
   const BlockNumber blocks = RelationGetNumberOfBlocks(state.heap);
   BlockSamplerData sampler;
   BlockSampler_Init(&sampler, blocks, kSampleRows,
@@ -157,7 +160,7 @@ void AddRow(Relation, ItemPointer tid, Datum* values, bool* isnull, bool, void* 
 
 void LinkNodes(BuildState& state) {
   Graph& graph = *state.graph;
-  pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, kPhaseLinking);
+  EnterPhase(BuildPhase::kLinking);
   pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_TOTAL, graph.size());
   graph.Freeze();
   for (NodeId id = 0; id < graph.size(); ++id) {
@@ -413,7 +416,7 @@ class Writer {
 
 void WriteGraph(BuildState& state) {
   LinkNodes(state);
-  pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, kPhaseWriting);
+  EnterPhase(BuildPhase::kWriting);
   state.view->meta.max_norm = state.graph->max_norm();
   Writer(state).Write();
   if (RelationNeedsWAL(state.index)) {
@@ -448,7 +451,7 @@ IndexBuildResult* Build(Relation heap, Relation index, IndexInfo* info) {
   SampleRows(state);
   state.view = MakeView(index, state.meta, state.mean, state.context);
 
-  pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, kPhaseLoading);
+  EnterPhase(BuildPhase::kLoading);
   pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_TOTAL,
                                static_cast<int64>(std::max(heap->rd_rel->reltuples, 0.0f)));
   void* memory = pg::AllocZero<char>(state.context, sizeof(Graph));

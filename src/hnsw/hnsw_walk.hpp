@@ -46,6 +46,16 @@ class PageGraph {
     });
   }
 
+  // A copy of the node's factors and code. False: it is gone.
+  bool ReadCode(NodeId id, uint8_t* coded) {
+    const format::Place at = view_->geometry.NodeAt(id);
+    return ReadSlot(at, format::PageKind::kNodes, [&](const char* page) {
+      const format::NodeSlot* node = view_->Node(page, at.index);
+      std::memcpy(coded, view_->Coded(node), view_->codec.coded_bytes());
+      return node->state != format::SlotState::kFree;
+    });
+  }
+
   template <class Scorer>
   void Score(const NodeId* ids, uint32_t n, float* keys, Scorer&& score) {
     // Far enough ahead to cover a miss of 100 ns with 15 to 20 ns of work each.
@@ -85,6 +95,16 @@ class PageGraph {
         return 0u;
       }
       return CopyBelow(view_->Links(record), n, kNoId, out);
+    });
+  }
+
+  bool ReadUpperCode(RecordId id, uint32_t level, uint8_t* coded) {
+    const format::Place at = view_->UpperAt(id);
+    if (at.block >= blocks_) return false;
+    return ReadSlot(at, format::PageKind::kUpper, [&](const char* page) {
+      const format::UpperSlot* record = view_->Upper(page, at.index);
+      std::memcpy(coded, view_->Coded(record), view_->codec.coded_bytes());
+      return record->state != format::SlotState::kFree && record->level == level;
     });
   }
 
