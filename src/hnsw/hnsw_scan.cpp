@@ -172,10 +172,13 @@ float ExactKey(const ScanState& s, const float* row) {
 void OpenTable(IndexScanDesc scan) {
   ScanOpaque* opaque = static_cast<ScanOpaque*>(scan->opaque);
   if (opaque->fetch != nullptr) return;
+  // These outlive rescans.
+  MemoryContext old = MemoryContextSwitchTo(GetMemoryChunkContext(opaque));
   opaque->fetch = pg::BeginIndexFetch(scan->heapRelation);
   opaque->slot = table_slot_create(scan->heapRelation, nullptr);
   opaque->info = BuildIndexInfo(scan->indexRelation);
   if (opaque->info->ii_IndexAttrNumbers[0] == 0) opaque->executor = CreateExecutorState();
+  MemoryContextSwitchTo(old);
 }
 
 // The indexed vector of the row in the slot, in the row context.
