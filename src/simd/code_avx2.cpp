@@ -39,16 +39,23 @@ ANN_AVX2 inline int32_t SumInt32(__m256i x) {
   return _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32(two, 1)));
 }
 
+// GCC would fold a load into each of its uses, and loads are what long planes wait for.
+ANN_AVX2 inline __m256i LoadOnce(__m256i x) {
+  __asm__("" : "+x"(x));
+  return x;
+}
+
 // 16-bit shifts move bits across bytes; the mask removes them.
 template <int kBits>
 ANN_AVX2 inline __m256i Group(__m256i code, int group) {
+  if constexpr (kBits == 8) return code;
   return _mm256_and_si256(_mm256_srli_epi16(code, kBits * group),
                           _mm256_set1_epi8(static_cast<char>((1 << kBits) - 1)));
 }
 
 template <int kBits, __m256i (*kLoad)(const void*)>
 ANN_AVX2 inline __m256i DotStep(const uint8_t* code, const int8_t* q, size_t bytes) {
-  const __m256i c = kLoad(code);
+  const __m256i c = LoadOnce(kLoad(code));
   __m256i sum = _mm256_maddubs_epi16(Group<kBits>(c, 0), kLoad(q));
   for (int k = 1; k < 8 / kBits; ++k) {
     sum = _mm256_add_epi16(
@@ -68,30 +75,33 @@ ANN_AVX2 int32_t Dot(const uint8_t* code, const int8_t* q, size_t bytes) {
   return SumInt32(sum);
 }
 
-// As in code_avx512.cpp: groups are masked in place and corrected by one shift a call.
+// Named members, not an array: GCC 12 keeps an array of four in memory.
+struct VnniSums {
+  __m256i s0 = {}, s1 = {}, s2 = {}, s3 = {};
+};
+
 template <int kBits, __m256i (*kLoad)(const void*)>
-ANN_AVXVNNI inline void VnniStep(const uint8_t* code, const int8_t* q, size_t bytes, __m256i* sum) {
-  const __m256i c = kLoad(code);
-  for (int k = 0; k < 8 / kBits; ++k) {
-    const __m256i mask = _mm256_set1_epi8(static_cast<char>(((1 << kBits) - 1) << (kBits * k)));
-    sum[k] = _mm256_dpbusd_avx_epi32(sum[k], _mm256_and_si256(c, mask),
-                                     kLoad(q + static_cast<size_t>(k) * bytes));
+ANN_AVXVNNI inline void VnniStep(const uint8_t* code, const int8_t* q, size_t bytes,
+                                 VnniSums& sums) {
+  const __m256i c = LoadOnce(kLoad(code));
+  sums.s0 = _mm256_dpbusd_avx_epi32(sums.s0, Group<kBits>(c, 0), kLoad(q));
+  if constexpr (kBits <= 4) {
+    sums.s1 = _mm256_dpbusd_avx_epi32(sums.s1, Group<kBits>(c, 1), kLoad(q + bytes));
+  }
+  if constexpr (kBits == 2) {
+    sums.s2 = _mm256_dpbusd_avx_epi32(sums.s2, Group<kBits>(c, 2), kLoad(q + 2 * bytes));
+    sums.s3 = _mm256_dpbusd_avx_epi32(sums.s3, Group<kBits>(c, 3), kLoad(q + 3 * bytes));
   }
 }
 
 template <int kBits>
 ANN_AVXVNNI int32_t VnniDot(const uint8_t* code, const int8_t* q, size_t bytes) {
-  constexpr int kGroups = 8 / kBits;
-  __m256i sum[kGroups];
-  for (__m256i& s : sum) s = _mm256_setzero_si256();
+  VnniSums sums;
   size_t i = 0;
-  for (; i + kWidth <= bytes; i += kWidth) VnniStep<kBits, Load>(code + i, q + i, bytes, sum);
-  if (i < bytes) VnniStep<kBits, LoadHalf>(code + i, q + i, bytes, sum);
-  __m256i total = sum[0];
-  for (int k = 1; k < kGroups; ++k) {
-    total = _mm256_add_epi32(total, _mm256_srai_epi32(sum[k], kBits * k));
-  }
-  return SumInt32(total);
+  for (; i + kWidth <= bytes; i += kWidth) VnniStep<kBits, Load>(code + i, q + i, bytes, sums);
+  if (i < bytes) VnniStep<kBits, LoadHalf>(code + i, q + i, bytes, sums);
+  return SumInt32(
+      _mm256_add_epi32(_mm256_add_epi32(sums.s0, sums.s1), _mm256_add_epi32(sums.s2, sums.s3)));
 }
 
 ANN_AVX2 int32_t Dot8(const uint8_t* code, const int8_t* q, size_t bytes) {
@@ -108,7 +118,7 @@ ANN_AVX2 int32_t Dot8(const uint8_t* code, const int8_t* q, size_t bytes) {
 
 template <int kBits, __m256i (*kLoad)(const void*)>
 ANN_AVX2 inline __m256i SadStep(const uint8_t* code, const uint8_t* v, size_t bytes) {
-  const __m256i c = kLoad(code);
+  const __m256i c = LoadOnce(kLoad(code));
   __m256i sum = _mm256_sad_epu8(Group<kBits>(c, 0), kLoad(v));
   for (int k = 1; k < 8 / kBits; ++k) {
     sum = _mm256_add_epi32(

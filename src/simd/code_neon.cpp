@@ -10,7 +10,7 @@
 #if defined(__clang__)
 #define ANN_NEON_DOT __attribute__((target("dotprod")))
 #else
-#define ANN_NEON_DOT __attribute__((target("+dotprod")))
+#define ANN_NEON_DOT __attribute__((target("arch=armv8.2-a+dotprod")))
 #endif
 
 namespace ann::simd {
@@ -70,22 +70,23 @@ int32_t Dot8(const uint8_t* code, const int8_t* q, size_t bytes) {
   return vaddvq_s32(sum);
 }
 
+ANN_NEON_DOT inline int32x4_t AddDot(int32x4_t sum, uint8x16_t u, const int8_t* q) {
+  return vdotq_s32(sum, vreinterpretq_s8_u8(u), vld1q_s8(q));
+}
+
 template <int kBits>
 ANN_NEON_DOT int32_t DotInstruction(const uint8_t* code, const int8_t* q, size_t bytes) {
-  int32x4_t sum[2] = {vdupq_n_s32(0), vdupq_n_s32(0)};
-  for (size_t i = 0; i < bytes; i += kWidth) {
-    const uint8x16_t c = vld1q_u8(code + i);
-    const auto group = [q](uint8x16_t values, size_t first, int32x4_t acc) ANN_NEON_DOT {
-      return vdotq_s32(acc, vreinterpretq_s8_u8(values), vld1q_s8(q + first));
-    };
-    sum[0] = group(Group<kBits, 0>(c), i, sum[0]);
-    sum[1] = group(Group<kBits, 1>(c), i + bytes, sum[1]);
+  int32x4_t even = vdupq_n_s32(0), odd = even;
+  for (const uint8_t* const end = code + bytes; code < end; code += kWidth, q += kWidth) {
+    const uint8x16_t c = vld1q_u8(code);
+    even = AddDot(even, Group<kBits, 0>(c), q);
+    odd = AddDot(odd, Group<kBits, 1>(c), q + bytes);
     if constexpr (kBits == 2) {
-      sum[0] = group(Group<kBits, 2>(c), i + 2 * bytes, sum[0]);
-      sum[1] = group(Group<kBits, 3>(c), i + 3 * bytes, sum[1]);
+      even = AddDot(even, Group<kBits, 2>(c), q + 2 * bytes);
+      odd = AddDot(odd, Group<kBits, 3>(c), q + 3 * bytes);
     }
   }
-  return vaddvq_s32(vaddq_s32(sum[0], sum[1]));
+  return vaddvq_s32(vaddq_s32(even, odd));
 }
 
 ANN_NEON_DOT int32_t DotInstruction8(const uint8_t* code, const int8_t* q, size_t bytes) {

@@ -11,11 +11,16 @@ constexpr size_t kGroups = 8 / kBits;
 template <int kBits>
 constexpr int kMask = (1 << kBits) - 1;
 
+// Spelled in int16 so that compilers find the multiply-add of 16-bit pairs that every baseline has.
 template <int kBits>
 int32_t Dot(const uint8_t* code, const int8_t* q, size_t bytes) {
   int32_t sum = 0;
-  for (size_t group = 0; group < kGroups<kBits>; ++group, q += bytes) {
-    for (size_t i = 0; i < bytes; ++i) sum += (code[i] >> (kBits * group) & kMask<kBits>)*q[i];
+  for (int group = 0; group < 8 / kBits; ++group, q += bytes) {
+    for (size_t i = 0; i < bytes; ++i) {
+      const auto u =
+          static_cast<int16_t>(static_cast<uint8_t>(code[i] >> (kBits * group)) & kMask<kBits>);
+      sum += u * int16_t{q[i]};
+    }
   }
   return sum;
 }

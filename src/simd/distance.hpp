@@ -1,8 +1,8 @@
 // Distance kernels over f32 rows. A row is `dims` contiguous floats, aligned as float only (a heap
 // tuple gives 8 bytes, a detoasted copy 4). Sums are kept in f32 in several independent
 // accumulators, so the rounding error grows with dims / (accumulators * lanes), not dims. NaN and
-// Inf propagate, denormals count. dims = 0 gives 0. Results differ between targets in the last bits:
-// never store one where equality is tested later.
+// Inf propagate, denormals count. dims = 0 gives 0. Results differ between targets in the last
+// bits: never store one where equality is tested later.
 #pragma once
 
 #include <cstddef>

@@ -53,20 +53,43 @@ class LaneStage {
   Vec sign_;
 };
 
-// Stages of stride 1 .. kLanes / 2 on every vector of x.
-HWY_INLINE void LaneStages(float* x, size_t n) {
-  for (uint32_t stride = 1; stride < kLanes; stride *= 2) {
-    const LaneStage stage(stride);
-    for (size_t i = 0; i < n; i += kLanes) {
-      hn::StoreU(stage.Apply(hn::LoadU(kTag, x + i)), kTag, x + i);
-    }
-  }
-}
-
 HWY_INLINE void Butterfly(Vec& a, Vec& b) {
   const Vec sum = hn::Add(a, b);
   b = hn::Sub(a, b);
   a = sum;
+}
+
+// The stages of stride kStride .. kLanes / 2 within one vector.
+template <uint32_t kStride>
+HWY_INLINE Vec LaneStages(Vec x) {
+  if constexpr (kStride < kLanes) {
+    return LaneStages<2 * kStride>(LaneStage(kStride).Apply(x));
+  } else {
+    return x;
+  }
+}
+
+// Two stages on four vectors that lie a stride apart.
+HWY_INLINE void ButterflyPair(Vec& v0, Vec& v1, Vec& v2, Vec& v3) {
+  Butterfly(v0, v1);
+  Butterfly(v2, v3);
+  Butterfly(v0, v2);
+  Butterfly(v1, v3);
+}
+
+// All stages below stride 4 * kLanes in one pass; n is a multiple of 4 * kLanes.
+HWY_INLINE void FirstStages(float* x, size_t n) {
+  for (float* const end = x + n; x < end; x += 4 * kLanes) {
+    Vec v0 = LaneStages<1>(hn::LoadU(kTag, x));
+    Vec v1 = LaneStages<1>(hn::LoadU(kTag, x + kLanes));
+    Vec v2 = LaneStages<1>(hn::LoadU(kTag, x + 2 * kLanes));
+    Vec v3 = LaneStages<1>(hn::LoadU(kTag, x + 3 * kLanes));
+    ButterflyPair(v0, v1, v2, v3);
+    hn::StoreU(v0, kTag, x);
+    hn::StoreU(v1, kTag, x + kLanes);
+    hn::StoreU(v2, kTag, x + 2 * kLanes);
+    hn::StoreU(v3, kTag, x + 3 * kLanes);
+  }
 }
 
 // Stages of `stride` and 2 * stride in one pass over x, stride >= kLanes: half the loads and stores
@@ -78,10 +101,7 @@ HWY_INLINE void StagePair(float* x, size_t n, size_t stride) {
       Vec v1 = hn::LoadU(kTag, x + i + stride);
       Vec v2 = hn::LoadU(kTag, x + i + 2 * stride);
       Vec v3 = hn::LoadU(kTag, x + i + 3 * stride);
-      Butterfly(v0, v1);
-      Butterfly(v2, v3);
-      Butterfly(v0, v2);
-      Butterfly(v1, v3);
+      ButterflyPair(v0, v1, v2, v3);
       hn::StoreU(v0, kTag, x + i);
       hn::StoreU(v1, kTag, x + i + stride);
       hn::StoreU(v2, kTag, x + i + 2 * stride);
@@ -111,7 +131,7 @@ void Scale(const float* x, float factor, float* out, size_t n) {
   for (; i < n; ++i) out[i] = x[i] * factor;
 }
 
-// n below the vector width: at most 8 elements.
+// For n below four vectors, 32 at most.
 void SmallHadamard(float* x, size_t n) {
   for (size_t stride = 1; stride < n; stride *= 2) {
     for (size_t i = 0; i < n; ++i) {
@@ -124,15 +144,15 @@ void SmallHadamard(float* x, size_t n) {
 }
 
 void Hadamard(float* x, size_t n) {
-  if (n < kLanes) {
+  if (n < 4 * kLanes) {
     SmallHadamard(x, n);
   } else {
-    LaneStages(x, n);
-    size_t stride = kLanes;
+    FirstStages(x, n);
+    size_t stride = 4 * kLanes;
     for (; 4 * stride <= n; stride *= 4) StagePair(x, n, stride);
     if (stride < n) Stage(x, n, stride);
   }
-  // Exact for even powers of two, correctly rounded for odd ones.
+  // The factor is exact for even powers of two, correctly rounded for odd ones.
   Scale(x, static_cast<float>(1 / std::sqrt(static_cast<double>(n))), x, n);
 }
 
