@@ -1,0 +1,225 @@
+#!/usr/bin/env python3
+"""Recall against queries per second for vector indexes in PostgreSQL. bench/README.md explains.
+
+  bench.py run   load, truth, build, sweep and plot, making only what is missing
+  bench.py load | truth | build | sweep | plot     up to that step
+
+Measurements are lines of JSON in RESULTS/measurements.jsonl; `plot` makes table and pictures of
+them. `run` starts that file anew; the others append, and the last line about a thing counts.
+"""
+import argparse
+import json
+import os
+import platform
+import sys
+import tomllib
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import psycopg
+from psycopg.conninfo import make_conninfo
+from tqdm import tqdm
+
+import dataset
+import report
+import server
+
+HERE = Path(__file__).resolve().parent
+DEFAULT_DATA = HERE.parent / "test" / "data"
+# A swept value that stands for leaving the setting alone, as a new user does.
+UNSET = "unset"
+
+
+@dataclass
+class Contender:
+    name: str
+    extension: str
+    database: str
+    index: str       # CREATE INDEX text with {index}, {table} and {opclass}
+    setting: str     # what is swept
+    values: list
+    type: str = "vector"
+    dsn: str = ""
+    also: dict = field(default_factory=dict)   # settings that stand through the sweep
+
+    def settings_for(self, value):
+        return dict(self.also) if value == UNSET else {**self.also, self.setting: value}
+
+
+def read_contenders(path, wanted):
+    known = [Contender(**entry) for entry in tomllib.loads(Path(path).read_text())["contender"]]
+    unknown = set(wanted) - {contender.name for contender in known}
+    if unknown:
+        raise SystemExit(f"{path} has no contender {', '.join(sorted(unknown))}")
+    return [contender for contender in known if not wanted or contender.name in wanted]
+
+
+class Results:
+    """The measurements of one results folder."""
+    KEY = ("step", "contender", "setting", "k", "clients")
+
+    def __init__(self, folder, fresh):
+        self.folder = Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.path = self.folder / "measurements.jsonl"
+        if fresh:
+            self.path.unlink(missing_ok=True)
+
+    def add(self, **record):
+        line = json.dumps(record)
+        with self.path.open("a") as file:
+            file.write(line + "\n")
+        tqdm.write(line)
+
+    def records(self):
+        if not self.path.exists():
+            raise SystemExit(f"{self.path} is missing: nothing has been measured yet")
+        records = map(json.loads, self.path.read_text().splitlines())
+        return list({tuple(record.get(name) for name in self.KEY): record
+                     for record in records}.values())
+
+
+class Bench:
+    """The steps, over one data set and the contenders that can run."""
+
+    def __init__(self, args):
+        self.args = args
+        self.progress = partial(tqdm, leave=False, disable=None, file=sys.stderr)
+        self.data = dataset.open_dataset(args.data, args.metric, args.rows, args.queries)
+        folder = args.results or HERE / ".run" / "results" / self.data.name
+        self.results = Results(folder, fresh=args.step == "run")
+        self.contenders = read_contenders(args.contenders, args.only)
+
+    def session(self, contender):
+        own = dict(self.args.contender_dsn).get(contender.name) or contender.dsn
+        dsn = own or make_conninfo(self.args.dsn, dbname=contender.database)
+        return server.Session(contender, self.data, dsn, self.progress)
+
+    def each(self, step):
+        """Runs one step for every contender whose extension the server has."""
+        for contender in self.contenders:
+            session = self.session(contender)
+            try:
+                reason = session.lacks_extension(contender.extension)
+                if reason:
+                    tqdm.write(f"{contender.name}: left out, {reason}")
+                else:
+                    step(session)
+            except psycopg.Error as error:
+                raise SystemExit(f"{contender.name}: {error}") from None
+            finally:
+                session.close()
+
+    def truth(self):
+        return dataset.find_truth(self.data, self.args.cache, self.progress)
+
+    def load(self, session):
+        loaded = session.load()
+        tqdm.write(f"{session.contender.name}: {session.table} {'loaded' if loaded else 'stands'}")
+
+    def build(self, session):
+        self.load(session)
+        built = session.build(self.args.workers, self.args.rebuild)
+        self.results.add(step="build", contender=session.contender.name, **built)
+
+    def sweep(self, session):
+        """All of a contender's steps in one go: another one may need the table's only index."""
+        self.build(session)
+        args, truth, name = self.args, self.truth(), session.contender.name
+        self.add_conditions(session)
+        session.warm()
+        for k in args.k:
+            for clients in sorted(set(args.clients)):
+                timed = session.time_floor(k, clients, args.seconds, args.repeats)
+                self.results.add(step="floor", contender=name, k=k, clients=clients,
+                                 **rounded(timed))
+            for value in self.progress(session.contender.values, desc=f"sweep {name}"):
+                settings = session.contender.settings_for(value)
+                answers = session.ask(settings, k, truth)
+                for clients in sorted(set(args.clients)):
+                    timed = session.time_search(settings, k, clients, args.seconds, args.repeats)
+                    self.results.add(step="sweep", contender=name, k=k, clients=clients,
+                                     setting=f"{session.contender.setting}={value}", **answers,
+                                     **rounded(timed))
+
+    def add_conditions(self, session):
+        data, args = self.data, self.args
+        self.results.add(step="conditions", contender=session.contender.name, data=data.name,
+                         metric=data.metric, rows=len(data.base), dims=data.base.shape[1],
+                         queries=len(data.query), machine=machine_kind(),
+                         load=f"{os.getloadavg()[0]:.1f}", seconds=args.seconds,
+                         repeats=args.repeats, settings=session.server_settings())
+
+    def plot(self):
+        records = self.results.records()
+        if not any(record["step"] == "sweep" for record in records):
+            raise SystemExit("nothing has been swept yet")
+        text = report.markdown(records)
+        table = self.results.folder / "table.md"
+        table.write_text(text)
+        print(text)
+        for path in (table, *report.plot(records, self.results.folder)):
+            print(path)
+
+
+def rounded(timed):
+    return {name: value and round(value, 4) for name, value in timed.items()}
+
+
+def machine_kind():
+    cpu = platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        models = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+        cpu = models[0] if models else cpu
+        memory = f", {os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GB"
+    except (OSError, ValueError):
+        memory = ""
+    return f"{cpu}, {os.cpu_count()} cores{memory}, {platform.system()} {platform.release()}"
+
+
+def parse_args(argv):
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("step", choices=("run", "load", "truth", "build", "sweep", "plot"))
+    add = parser.add_argument_group("what").add_argument
+    add("--data", default=os.environ.get("ANN_BENCH_DATA", DEFAULT_DATA),
+        help="folder with base.npy and query.npy (or ANN_BENCH_DATA; default test/data)")
+    add("--metric", choices=("auto", *dataset.METRICS), default="auto",
+        help="auto: cos when rows have unit length, else l2")
+    add("--rows", type=int, help="only the first rows of base.npy")
+    add("--queries", type=int, help="only the first rows of query.npy")
+    add("--contenders", default=HERE / "contenders.toml", help="TOML file")
+    add("--only", nargs="+", default=[], metavar="NAME", help="only these contenders")
+    add = parser.add_argument_group("where").add_argument
+    add("--dsn", default="", help="server (default: PGHOST and so on); each contender has a "
+        "database of its own there, made when missing")
+    add("--contender-dsn", nargs=2, action="append", default=[], metavar=("NAME", "DSN"),
+        help="database for one contender")
+    add("--cache", default=HERE / ".run" / "truth", help="folder of exact neighbours")
+    add("--results", help="folder (default bench/.run/results/DATA)")
+    add = parser.add_argument_group("how").add_argument
+    add("--k", type=int, nargs="+", default=[10])
+    add("--clients", type=int, nargs="+", default=[1])
+    add("--seconds", type=int, default=3, help="of one timed run")
+    add("--repeats", type=int, default=3, help="timed runs, of which medians are taken")
+    add("--workers", type=int, default=0, help="parallel workers of a build")
+    add("--rebuild", action="store_true", help="build indexes that stand already")
+    return parser.parse_args(argv)
+
+
+def main(argv=None):
+    args = parse_args(argv)
+    bench = Bench(args)
+    steps = {"load": bench.load, "build": bench.build, "sweep": bench.sweep, "run": bench.sweep}
+    if args.step == "truth":
+        bench.truth()
+    if args.step in steps:
+        bench.each(steps[args.step])
+    if args.step in ("plot", "run"):
+        bench.plot()
+
+
+if __name__ == "__main__":
+    main()

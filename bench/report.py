@@ -1,0 +1,220 @@
+"""From measurements to figures: the frontier, QPS at a recall, the table and the plots."""
+import math
+
+RECALL_GOALS = (0.90, 0.95, 0.99)
+# A recall of 1 has no place on a logarithmic axis of misses; one miss in 100,000 stands for it.
+LEAST_MISS = 1e-5
+
+
+# --- figures ------------------------------------------------------------------------------------
+def frontier(points):
+    """The (recall, qps) points that no other point beats in both, by rising recall."""
+    best = []
+    for recall, qps in sorted(points, key=lambda point: (-point[0], -point[1])):
+        if not best or qps > best[-1][1]:
+            best.append((recall, qps))
+    return best[::-1]
+
+
+def qps_at(points, goal):
+    """QPS at a recall by interpolation along the frontier, and whether it was bracketed.
+
+    Interpolates log(QPS) over log(1 - recall), on which curves of graph and list searches are
+    close to straight. Where even the lowest recall is above the goal, its QPS is a lower bound
+    (second value False); where the goal is not reached, the QPS is None.
+    """
+    line = frontier(points)
+    if not line or line[-1][0] < goal:
+        return None, False
+    if line[0][0] > goal:
+        return line[0][1], False
+    for (low, low_qps), (high, high_qps) in zip(line, line[1:]):
+        if low <= goal <= high:
+            share = (misses(goal) - misses(low)) / (misses(high) - misses(low))
+            return math.exp((1 - share) * math.log(low_qps) + share * math.log(high_qps)), True
+    return line[0][1], True
+
+
+def misses(recall):
+    return math.log(max(1 - recall, LEAST_MISS))
+
+
+def milliseconds_less_floor(qps, floor_qps, clients):
+    """Mean time of a query less that of the floor, for `clients` clients that wait for answers."""
+    return 1000 * clients * (1 / qps - 1 / floor_qps)
+
+
+def at_goals(sweeps, floors, k, clients):
+    """For every contender and recall goal: the QPS, the backend's CPU milliseconds, the mean
+    milliseconds less the floor's, and the ratios of each to the first contender's."""
+    chosen = [row for row in sweeps if (row["k"], row["clients"]) == (k, clients)]
+    floor = {row["contender"]: row["qps"] for row in floors
+             if (row["k"], row["clients"]) == (k, clients)}
+    names = list(dict.fromkeys(row["contender"] for row in chosen))
+    entries = {}
+    for name in names:
+        rows = [row for row in chosen if row["contender"] == name]
+        for goal in RECALL_GOALS:
+            entries[name, goal] = at_goal(rows, goal, floor[name], clients)
+            add_ratios(entries[name, goal], entries[names[0], goal])
+    return [dict(entry, contender=name, goal=goal) for (name, goal), entry in entries.items()]
+
+
+def at_goal(rows, goal, floor_qps, clients):
+    qps, bracketed = qps_at([(row["recall"], row["qps"]) for row in rows], goal)
+    if qps is None:
+        return {"qps": None, "bracketed": False, "cpu_ms": None}
+    rate, _ = qps_at([(row["recall"], 1 / row["cpu_ms"]) for row in rows if row["cpu_ms"]], goal)
+    return {"qps": qps, "bracketed": bracketed, "cpu_ms": 1 / rate if rate else None,
+            "less_floor_ms": milliseconds_less_floor(qps, floor_qps, clients)}
+
+
+def add_ratios(entry, first):
+    """How many times faster than the first contender, by each of the three figures."""
+    if entry["cpu_ms"] and first["cpu_ms"]:
+        entry["cpu_ratio"] = first["cpu_ms"] / entry["cpu_ms"]
+    if entry["qps"] and first["qps"]:
+        entry["ratio"] = entry["qps"] / first["qps"]
+        entry["less_floor_ratio"] = first["less_floor_ms"] / max(entry["less_floor_ms"], 1e-6)
+
+
+# --- the table ----------------------------------------------------------------------------------
+def markdown(records):
+    """The whole report of a list of measurement records (see bench.py for their fields)."""
+    by_step = {}
+    for record in records:
+        by_step.setdefault(record["step"], []).append(record)
+    run = by_step["conditions"][-1]
+    parts = [f"# {run['data']}: {run['rows']:,} rows, {run['dims']} dims, {run['metric']}, "
+             f"{run['queries']:,} queries",
+             conditions_text(by_step["conditions"]), builds_table(by_step["build"])]
+    for k, clients in sorted({(row["k"], row["clients"]) for row in by_step["sweep"]}):
+        parts += [f"## k = {k}, {clients} client{'s' if clients > 1 else ''}",
+                  goals_table(at_goals(by_step["sweep"], by_step["floor"], k, clients)),
+                  sweep_table(by_step["sweep"], by_step["floor"], k, clients)]
+    return "\n\n".join(parts) + "\n"
+
+
+def conditions_text(conditions):
+    run = conditions[-1]
+    lines = [f"Machine: {run['machine']}; load before the run {run['load']}.",
+             f"Warm cache, prepared statements; medians of {run['repeats']} runs of "
+             f"{run['seconds']} s."]
+    servers = {}
+    for record in conditions:
+        settings = ", ".join(f"{name} {value}" for name, value in record["settings"].items())
+        servers.setdefault(settings, []).append(record["contender"])
+    lines += [f"Server of {', '.join(names)}: {settings}." for settings, names in servers.items()]
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def builds_table(rows):
+    return table(
+        ("contender", "version", "build s", "workers", "index MB", "heap MB", "toast MB", "storage",
+         "index"),
+        [(row["contender"], row["version"], number(row["seconds"], 1), row["workers"],
+          *(megabytes(row[part]) for part in ("index_bytes", "heap_bytes", "toast_bytes")),
+          row["storage"], f"`{row['sql']}`") for row in rows])
+
+
+def goals_table(entries):
+    return table(
+        ("contender", "recall", "QPS", "ratio", "CPU ms", "ratio", "ms less floor", "ratio"),
+        [(entry["contender"], f"{entry['goal']:.2f}", goal_qps(entry), ratio(entry.get("ratio")),
+          number(entry["cpu_ms"], 3), ratio(entry.get("cpu_ratio")),
+          number(entry.get("less_floor_ms"), 3), ratio(entry.get("less_floor_ratio")))
+         for entry in entries])
+
+
+def sweep_table(sweeps, floors, k, clients):
+    head = ("contender", "setting", "recall", "QPS", "p50 ms", "p99 ms", "CPU ms", "ms less floor",
+            "buffers", "short", "plan")
+    rows = []
+    for floor in floors:
+        if (floor["k"], floor["clients"]) != (k, clients):
+            continue
+        for row in sweeps:
+            if (row["contender"], row["k"], row["clients"]) == (floor["contender"], k, clients):
+                less = milliseconds_less_floor(row["qps"], floor["qps"], clients)
+                rows.append((row["contender"], row["setting"], f"{row['recall']:.4f}",
+                             *times(row), number(less, 3), number(row["buffers"], 0),
+                             row["rows_short"], row["plan"]))
+        rows.append((floor["contender"], "floor", "", *times(floor), number(0, 3), "", "", ""))
+    return table(head, rows)
+
+
+def times(row):
+    return (number(row["qps"], 0), number(row["p50_ms"], 3), number(row["p99_ms"], 3),
+            number(row["cpu_ms"], 3))
+
+
+def table(head, rows):
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
+
+
+def goal_qps(entry):
+    if entry["qps"] is None:
+        return "not reached"
+    return ("" if entry["bracketed"] else "≥ ") + number(entry["qps"], 0)
+
+
+def number(value, digits):
+    return "–" if value is None else f"{value:,.{digits}f}"
+
+
+def ratio(value):
+    return "–" if value is None else f"{value:.2f} ×"
+
+
+def megabytes(count):
+    return number(count / 2**20, 1)
+
+
+# --- the plots ----------------------------------------------------------------------------------
+def plot(records, folder):
+    """One picture of recall against QPS for each k and number of clients; returns their paths."""
+    import matplotlib
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+    sweeps = [record for record in records if record["step"] == "sweep"]
+    title = [record for record in records if record["step"] == "conditions"][-1]["data"]
+    paths = []
+    for k, clients in sorted({(row["k"], row["clients"]) for row in sweeps}):
+        figure, axes = pyplot.subplots(figsize=(8, 5.5))
+        rows = [row for row in sweeps if (row["k"], row["clients"]) == (k, clients)]
+        for name in dict.fromkeys(row["contender"] for row in rows):
+            draw_contender(axes, name, [row for row in rows if row["contender"] == name])
+        finish_axes(axes, f"{title}, k = {k}, clients: {clients}")
+        paths.append(folder / f"recall_qps_k{k}_c{clients}.png")
+        figure.savefig(paths[-1], dpi=110, bbox_inches="tight")
+        pyplot.close(figure)
+    return paths
+
+
+def draw_contender(axes, name, rows):
+    rows = sorted(rows, key=lambda row: row["recall"])
+    misses_ = [max(1 - row["recall"], LEAST_MISS) for row in rows]
+    line, = axes.plot(misses_, [row["qps"] for row in rows], marker="o", label=name)
+    for miss, row in zip(misses_, rows):
+        axes.annotate(row["setting"].split("=")[-1], (miss, row["qps"]), fontsize=7,
+                      xytext=(3, 4), textcoords="offset points", color=line.get_color())
+
+
+def finish_axes(axes, title):
+    from matplotlib.ticker import LogLocator, StrMethodFormatter
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.invert_xaxis()
+    ticks = [0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.001, 0.0001]
+    low, high = sorted(axes.get_xlim())
+    shown = [tick for tick in ticks if low <= tick <= high]
+    axes.set_xticks(shown, [f"{1 - tick:g}" for tick in shown])
+    axes.minorticks_off()
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    axes.set_xlabel("recall")
+    axes.set_ylabel("queries per second")
+    axes.set_title(title)
+    axes.grid(True, which="major", alpha=0.3)
+    axes.legend()

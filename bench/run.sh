@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# Builds and installs the extension into tmp_install, starts a private server of the size that the
+# benchmark needs, and runs bench.py. Called by bench.mk; further arguments go to bench.py.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+size=${1:?bench or bench-full}
+shift
+run=${BENCH_RUN:-bench/.run}
+python=$run/venv/bin/python
+server=$run/server
+
+case $size in
+  bench) sweep=(--k 10 --clients 1 --seconds 2 --repeats 3) ;;
+  bench-full) sweep=(--k 10 100 --clients 1 "$(nproc)" $((4 * $(nproc))) --seconds 5 --repeats 3) ;;
+  *) echo "unknown size: $size" >&2; exit 2 ;;
+esac
+
+if [ -n "${BENCH_DSN:-}" ]; then
+  exec "$python" bench/bench.py run --data "$BENCH_DATA" --dsn "$BENCH_DSN" "${sweep[@]}" "$@"
+fi
+
+# The test server's settings suit tests; here the whole of table and index should stay in memory.
+configure() {
+  local memory_mb
+  memory_mb=$(awk '/^MemTotal/ {print int($2 / 1024)}' /proc/meminfo)
+  psql -qX -c "ALTER SYSTEM SET shared_buffers = '$((memory_mb / 4))MB'" \
+    -c "ALTER SYSTEM SET maintenance_work_mem = '$((memory_mb / 8))MB'" \
+    -c "ALTER SYSTEM SET effective_cache_size = '$((memory_mb / 2))MB'" \
+    -c "ALTER SYSTEM SET max_wal_size = '20GB'" \
+    -c "ALTER SYSTEM SET checkpoint_timeout = '30min'" \
+    -c "ALTER SYSTEM SET fsync = on" \
+    -c "ALTER SYSTEM SET synchronous_commit = off" \
+    -c "ALTER SYSTEM SET autovacuum = off"
+}
+
+make -j"$(nproc)" all >/dev/null
+make install DESTDIR="$PWD/tmp_install" >/dev/null
+chmod -R a+rX tmp_install
+
+trap 'test/tools/pgserver.sh stop "$server"' EXIT
+test/tools/pgserver.sh start "$server"
+eval "$(test/tools/pgserver.sh env "$server")"
+configure
+test/tools/pgserver.sh stop "$server"
+test/tools/pgserver.sh start "$server"
+"$python" bench/bench.py run --data "$BENCH_DATA" "${sweep[@]}" "$@"

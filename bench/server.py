@@ -1,0 +1,334 @@
+"""What the benchmark does in a server: load, build, ask, time. One `Session` for a contender.
+
+Tables are named after the data set and shared by the contenders of one database; only one index
+stands on a table at a time, so that the planner cannot take another contender's. What a table or
+an index was made from is kept as JSON in its comment, and it is made again only when that differs.
+"""
+import json
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import psycopg
+from psycopg import sql as sql_parts
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from dataset import count_hits
+
+REPORTED_SETTINGS = (
+    "server_version", "shared_buffers", "huge_pages", "maintenance_work_mem", "work_mem",
+    "effective_cache_size", "random_page_cost", "synchronous_commit", "full_page_writes", "fsync",
+    "wal_level", "jit", "enable_seqscan")
+# Every search runs with these: one query is one process's work, and compiling it is not wanted.
+FIXED_SETTINGS = {"max_parallel_workers_per_gather": "0", "jit": "off"}
+# Binary form of the vector types: int16 dims, int16 unused, then the elements, all big-endian.
+ELEMENT_TYPES = {"vector": ">f4", "halfvec": ">f2"}
+COPY_BATCH = 8192
+COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+COPY_TRAILER = b"\xff\xff"
+EXPLAINED_QUERIES = 20
+CPU_QUERIES = 1000
+# A statement gets its generic plan at the sixth execution.
+CPU_WARM_UP = 10
+
+
+def ensure_database(dsn):
+    try:
+        psycopg.connect(dsn).close()
+        return
+    except psycopg.OperationalError as error:
+        if "does not exist" not in str(error):
+            raise SystemExit(f"cannot connect: {error}") from None
+    name = conninfo_to_dict(dsn)["dbname"]
+    with psycopg.connect(make_conninfo(dsn, dbname="postgres"), autocommit=True) as connection:
+        create = sql_parts.SQL("CREATE DATABASE {}").format(sql_parts.Identifier(name))
+        connection.execute(create)
+
+
+class Session:
+    """One contender over one data set in one database."""
+
+    def __init__(self, contender, data, dsn, progress):
+        self.contender, self.data, self.progress = contender, data, progress
+        ensure_database(dsn)
+        self.dsn = dsn
+        self.connection = psycopg.connect(dsn, autocommit=True)
+        self.table = f"bench_{data.name}_{contender.type}"
+        self.queries = f"{self.table}_q"
+        self.index = f"{self.table}_idx"
+
+    def close(self):
+        self.connection.close()
+
+    def value(self, sql, *args):
+        row = self.connection.execute(sql, args).fetchone()
+        return row[0] if row else None
+
+    # --- load ---------------------------------------------------------------------------------
+    def lacks_extension(self, name):
+        """Creates the extension; returns the server's reason when it has none to create, else None.
+        Trying is the only sure test: pg_available_extensions does not see those under Debian's
+        extension_destdir."""
+        try:
+            self.connection.execute(f"CREATE EXTENSION IF NOT EXISTS {name} CASCADE")
+            return None
+        except psycopg.errors.FeatureNotSupported as error:
+            return str(error).splitlines()[0]
+
+    def load(self):
+        """Loads both tables where they are missing or of another data set; False if they stood."""
+        made_from = {"data": self.data.fingerprint, "rows": len(self.data.base)}
+        if self.comment_of(self.table) == made_from:
+            return False
+        for table, rows in ((self.table, self.data.base), (self.queries, self.data.query)):
+            self.copy_table(table, rows)
+        self.set_comment("TABLE", self.table, made_from)
+        return True
+
+    def copy_table(self, table, rows):
+        run = self.connection.execute
+        run(f"DROP TABLE IF EXISTS {table}")
+        run(f"CREATE TABLE {table} (id int, v {self.contender.type}({rows.shape[1]}))")
+        with self.connection.cursor().copy(f"COPY {table} FROM STDIN (FORMAT BINARY)") as copy:
+            copy.write(COPY_HEADER)
+            for start in self.progress(range(0, len(rows), COPY_BATCH), desc=f"load {table}"):
+                copy.write(copy_rows(rows[start:start + COPY_BATCH], start,
+                                     ELEMENT_TYPES[self.contender.type]))
+            copy.write(COPY_TRAILER)
+        run(f"ALTER TABLE {table} ADD PRIMARY KEY (id)")
+        run(f"VACUUM ANALYZE {table}")
+
+    def comment_of(self, relation):
+        text = self.value("SELECT obj_description(to_regclass(%s), 'pg_class')", relation)
+        return json.loads(text) if text else None
+
+    def set_comment(self, kind, relation, value):
+        self.connection.execute(sql_parts.SQL(f"COMMENT ON {kind} {relation} IS {{}}")
+                                .format(sql_parts.Literal(json.dumps(value))))
+
+    # --- build --------------------------------------------------------------------------------
+    def build(self, workers, again):
+        """Builds the contender's index unless it stands; the seconds of a standing one are those
+        of the day it was built."""
+        sql = self.contender.index.format(index=self.index, table=self.table,
+                                          opclass=self.data.opclass(self.contender.type))
+        made_from = {"sql": sql, "workers": workers, "version": self.extension_version()}
+        standing = self.comment_of(self.index) or {}
+        seconds = standing.pop("seconds", None)
+        if again or standing != made_from:
+            self.connection.execute(f"DROP INDEX IF EXISTS {self.index}")
+            seconds = self.time_build(sql, workers)
+            self.set_comment("INDEX", self.index, dict(made_from, seconds=seconds))
+        return dict(made_from, seconds=seconds, **self.sizes())
+
+    def time_build(self, sql, workers):
+        self.connection.execute("CHECKPOINT")
+        self.connection.execute(f"SET max_parallel_maintenance_workers = {workers}")
+        start = time.monotonic()
+        with BuildProgress(self):
+            self.connection.execute(sql)
+        return round(time.monotonic() - start, 2)
+
+    def extension_version(self):
+        return self.value("SELECT extversion FROM pg_extension WHERE extname = %s",
+                          self.contender.extension)
+
+    def sizes(self):
+        row = self.connection.execute(
+            "SELECT pg_relation_size(to_regclass(%s)), pg_relation_size(c.oid),"
+            " coalesce(pg_relation_size(nullif(reltoastrelid, 0)), 0), attstorage::text"
+            " FROM pg_class c JOIN pg_attribute a ON attrelid = c.oid AND attname = 'v'"
+            " WHERE c.oid = to_regclass(%s)", (self.index, self.table)).fetchone()
+        storage = {"p": "plain", "e": "external", "x": "extended", "m": "main"}[row[3]]
+        return {"index_bytes": row[0], "heap_bytes": row[1], "toast_bytes": row[2],
+                "storage": storage}
+
+    def server_settings(self):
+        rows = self.connection.execute(
+            "SELECT name, current_setting(name) FROM pg_settings WHERE name = ANY(%s)",
+            (list(REPORTED_SETTINGS),)).fetchall()
+        return dict(sorted(rows))
+
+    def warm(self):
+        """Reads table and index into shared buffers, where pg_prewarm is to be had."""
+        if not self.lacks_extension("pg_prewarm"):
+            self.connection.execute("SELECT pg_prewarm(indexrelid) FROM pg_index WHERE indrelid ="
+                                    " to_regclass(%s)", (self.table,))
+            self.connection.execute("SELECT pg_prewarm(to_regclass(t)) FROM unnest(%s::text[]) t",
+                                    ([self.table, self.queries],))
+
+    # --- sweep --------------------------------------------------------------------------------
+    def search_sql(self, query, k):
+        return (f"SELECT id FROM {self.table} ORDER BY v {self.data.operator}"
+                f" (SELECT v FROM {self.queries} WHERE id = {query}) LIMIT {k}")
+
+    def floor_sql(self, query, k):
+        """The same shape without a search: the query's row, then k heap rows by primary key. The
+        tests of v keep both from being index-only scans, which a vector search cannot be."""
+        return (f"SELECT id FROM {self.table} WHERE id >="
+                f" (SELECT id FROM {self.queries} WHERE id = {query} AND v IS NOT NULL)"
+                f" AND v IS NOT NULL ORDER BY id LIMIT {k}")
+
+    def dsn_with(self, settings):
+        settings = dict(FIXED_SETTINGS, **settings)
+        old = conninfo_to_dict(self.dsn).get("options", "")
+        words = [f"-c {name}=" + value.replace(" ", r"\ ") for name, value in settings.items()]
+        return make_conninfo(self.dsn, options=" ".join([old, *words]).strip())
+
+    def ask(self, settings, k, truth):
+        """Recall, rows short, buffers and backend CPU time a query, asked one by one with the
+        timed statement."""
+        sql = self.search_sql("%s::int4", k)
+        queries = range(len(self.data.query))
+        label = f"{self.contender.name} {settings} k={k}"
+        with psycopg.connect(self.dsn_with(settings), autocommit=True) as connection:
+            answers = [ask_one(connection, sql, i) for i in self.progress(queries, desc=label)]
+            cpu_ms = cpu_a_query(connection, sql, queries[:CPU_QUERIES])
+            plans = [self.explain(connection, i, k) for i in queries[:EXPLAINED_QUERIES]]
+        hits = sum(count_hits(ids, i, self.data, truth, k) for i, ids in enumerate(answers))
+        wanted = min(k, len(self.data.base))
+        return {"recall": round(hits / (len(queries) * wanted), 5),
+                "rows_short": sum(len(ids) < wanted for ids in answers), "cpu_ms": cpu_ms,
+                "buffers": round(statistics.mean(buffers for buffers, _ in plans), 1),
+                "plan": ", ".join(sorted({plan for _, plan in plans}))}
+
+    def explain(self, connection, query, k):
+        sql = self.search_sql(query, k)
+        plan = connection.execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {sql}").fetchone()[0]
+        top = plan[0]["Plan"]
+        return top["Shared Hit Blocks"] + top["Shared Read Blocks"], scan_of(top, self.table)
+
+    def time_search(self, settings, k, clients, seconds, repeats):
+        return self.pgbench(settings, self.search_sql(":q", k), clients, seconds, repeats)
+
+    def time_floor(self, k, clients, seconds, repeats):
+        queries = range(len(self.data.query))
+        with psycopg.connect(self.dsn_with({}), autocommit=True) as connection:
+            cpu_ms = cpu_a_query(connection, self.floor_sql("%s::int4", k), queries[:CPU_QUERIES])
+        timed = self.pgbench({}, self.floor_sql(":q", k), clients, seconds, repeats)
+        return dict(timed, cpu_ms=cpu_ms)
+
+    def pgbench(self, settings, sql, clients, seconds, repeats):
+        """Medians over the repeats, after a run of a second that is thrown away."""
+        with tempfile.TemporaryDirectory() as folder:
+            script = Path(folder) / "search.sql"
+            script.write_text(f"\\set q random(0, {len(self.data.query) - 1})\n{sql};\n")
+            command = [find_pgbench(), "-n", "-M", "prepared", "--random-seed=1", "-f", str(script),
+                       "-c", str(clients), "-j", str(min(clients, os.cpu_count()))]
+            dsn = self.dsn_with(settings)
+            run_pgbench(command + ["-T", "1", dsn], None)
+            runs = [run_pgbench(command + ["-T", str(seconds), "-l", dsn], folder)
+                    for _ in range(repeats)]
+        return {name: statistics.median(run[name] for run in runs) for name in runs[0]}
+
+
+class BuildProgress:
+    """Shows pg_stat_progress_create_index of the build from a second connection."""
+
+    def __init__(self, session):
+        self.session = session
+
+    def __enter__(self):
+        self.done = threading.Event()
+        self.thread = threading.Thread(target=self.watch, daemon=True)
+        self.thread.start()
+
+    def __exit__(self, *unused):
+        self.done.set()
+        self.thread.join()
+
+    def watch(self):
+        pid = self.session.connection.info.backend_pid
+        bar = self.session.progress(total=len(self.session.data.base),
+                                    desc=f"build {self.session.contender.name}")
+        with psycopg.connect(self.session.dsn, autocommit=True) as connection, bar:
+            while not self.done.wait(1):
+                row = connection.execute("SELECT phase, tuples_done FROM"
+                                         " pg_stat_progress_create_index WHERE pid = %s",
+                                         (pid,)).fetchone()
+                if row:
+                    bar.set_postfix_str(row[0])
+                    bar.n = row[1]
+                    bar.refresh()
+
+
+def ask_one(connection, sql, query):
+    return [row[0] for row in connection.execute(sql, (query,), prepare=True)]
+
+
+def cpu_a_query(connection, sql, queries):
+    """The backend's CPU milliseconds a query; None where its process cannot be seen.
+
+    Waiting for a busy machine is not in it, so it can be compared where QPS cannot.
+    """
+    if not connection.info.host.startswith("/"):
+        return None
+    clock = Path(f"/proc/{connection.info.backend_pid}/schedstat")
+    try:
+        for query in queries[:CPU_WARM_UP]:
+            ask_one(connection, sql, query)
+        start = int(clock.read_text().split()[0])
+        for query in queries:
+            ask_one(connection, sql, query)
+        return round((int(clock.read_text().split()[0]) - start) / 1e6 / len(queries), 4)
+    except OSError:
+        return None
+
+
+def copy_rows(rows, first_id, element):
+    """Rows of (id int4, v) in COPY's binary format, packed by numpy as one block."""
+    dims = rows.shape[1]
+    payload = 4 + dims * np.dtype(element).itemsize
+    block = np.empty(len(rows), np.dtype([
+        ("fields", ">i2"), ("id_bytes", ">i4"), ("id", ">i4"), ("v_bytes", ">i4"),
+        ("dims", ">i2"), ("unused", ">i2"), ("v", element, (dims,))]))
+    block["fields"], block["id_bytes"], block["v_bytes"] = 2, 4, payload
+    block["id"] = np.arange(first_id, first_id + len(rows))
+    block["dims"], block["unused"], block["v"] = dims, 0, rows
+    return block.tobytes()
+
+
+def scan_of(node, table):
+    """How the plan reads the table: the index's name, or the node's type."""
+    if node.get("Relation Name") == table:
+        return node.get("Index Name") or node["Node Type"]
+    for child in node.get("Plans", ()):
+        found = scan_of(child, table)
+        if found:
+            return found
+    return None
+
+
+def find_pgbench():
+    pg_config = os.environ.get("PG_CONFIG", "pg_config")
+    if shutil.which(pg_config):
+        found = subprocess.run([pg_config, "--bindir"], capture_output=True, text=True, check=True)
+        beside = Path(found.stdout.strip()) / "pgbench"
+        if beside.exists():
+            return str(beside)
+    return "pgbench"
+
+
+def run_pgbench(command, log_folder):
+    """QPS, and latencies in milliseconds from the per-transaction log when there is one."""
+    if log_folder:
+        for old in Path(log_folder).glob("log.*"):
+            old.unlink()
+        command = command[:1] + [f"--log-prefix={log_folder}/log"] + command[1:]
+    result = subprocess.run(command, capture_output=True, text=True)
+    rate = re.search(r"tps = ([\d.]+)", result.stdout)
+    if result.returncode or not rate:
+        raise SystemExit(f"pgbench failed:\n{result.stdout}{result.stderr}")
+    if not log_folder:
+        return None
+    logs = [np.loadtxt(path, usecols=2, ndmin=1) for path in Path(log_folder).glob("log.*")]
+    latency = np.concatenate(logs) / 1000
+    p50, p99 = np.percentile(latency, (50, 99))
+    return {"qps": float(rate[1]), "p50_ms": float(p50), "p99_ms": float(p99)}

@@ -1,0 +1,165 @@
+"""Tests of the figures: truth against a plain loop, hits, interpolation, ratios, the table."""
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import dataset
+import report
+
+
+def quiet(iterable, **unused):
+    return iterable
+
+
+def write_set(folder, base, query):
+    np.save(Path(folder) / "base.npy", base)
+    np.save(Path(folder) / "query.npy", query)
+
+
+def slow_distance(x, q, metric):
+    product = sum(float(a) * float(b) for a, b in zip(x, q))
+    if metric == "ip":
+        return -product
+    if metric == "l2":
+        return sum((float(a) - float(b)) ** 2 for a, b in zip(x, q))
+    norm = sum(float(a) ** 2 for a in x) ** 0.5 * sum(float(b) ** 2 for b in q) ** 0.5
+    return 1 - product / norm
+
+
+class TruthTest(unittest.TestCase):
+    def test_nearest_are_those_of_a_plain_loop(self):
+        random = np.random.default_rng(1)
+        for kind in (np.float32, np.float16, np.uint8):
+            base = (random.random((300, 17)) * 200).astype(kind)
+            query = (random.random((5, 17)) * 200).astype(kind)
+            for metric in dataset.METRICS:
+                with tempfile.TemporaryDirectory() as folder:
+                    write_set(folder, base, query)
+                    data = dataset.open_dataset(folder, metric)
+                    truth = dataset.find_truth(data, folder, quiet)
+                    again = dataset.find_truth(data, folder, quiet)
+                self.assertTrue((truth.ids == again.ids).all())
+                for i, q in enumerate(query):
+                    expected = sorted(slow_distance(x, q, metric) for x in base)[:100]
+                    np.testing.assert_allclose(truth.distances[i], expected, rtol=1e-9, atol=1e-12)
+
+    def test_metric_follows_the_norms(self):
+        base = np.eye(8, dtype=np.float32)
+        for scale, metric in ((1, "cos"), (3, "l2")):
+            with tempfile.TemporaryDirectory() as folder:
+                write_set(folder, base * scale, base[:2])
+                self.assertEqual(dataset.open_dataset(folder).metric, metric)
+
+    def test_wrong_arrays_are_refused(self):
+        cases = ((np.zeros((4, 3), np.int32), np.zeros((4, 3), np.int32)),
+                 (np.zeros(4, np.float32), np.zeros(4, np.float32)),
+                 (np.zeros((4, 3), np.float32), np.zeros((4, 2), np.float32)))
+        for base, query in cases:
+            with tempfile.TemporaryDirectory() as folder:
+                write_set(folder, base, query)
+                with self.assertRaises(SystemExit):
+                    dataset.open_dataset(folder)
+
+
+class HitsTest(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        base = np.array([[0], [1], [2], [2], [2], [9]], np.float32)
+        write_set(self.folder.name, base, np.zeros((1, 1), np.float32))
+        self.data = dataset.open_dataset(self.folder.name, "l2")
+        self.truth = dataset.find_truth(self.data, self.folder.name, quiet)
+
+    def hits(self, ids, k):
+        return dataset.count_hits(ids, 0, self.data, self.truth, k)
+
+    def test_ties_of_the_last_count(self):
+        self.assertEqual(self.hits([0, 1, 4], 3), 3)
+
+    def test_far_rows_do_not(self):
+        self.assertEqual(self.hits([0, 1, 5], 3), 2)
+
+    def test_a_row_returned_twice_counts_once(self):
+        self.assertEqual(self.hits([0, 0, 0], 3), 1)
+
+    def test_no_rows(self):
+        self.assertEqual(self.hits([], 3), 0)
+
+
+class FiguresTest(unittest.TestCase):
+    def test_frontier_drops_points_beaten_in_both(self):
+        points = [(0.9, 100), (0.95, 50), (0.93, 40), (0.99, 10)]
+        self.assertEqual(report.frontier(points), [(0.9, 100), (0.95, 50), (0.99, 10)])
+
+    def test_interpolates_logarithms(self):
+        # Misses .1 and .001; .01 is half way between their logarithms, so is 100 of 1000 and 10.
+        qps, bracketed = report.qps_at([(0.9, 1000), (0.999, 10)], 0.99)
+        self.assertAlmostEqual(qps, 100)
+        self.assertTrue(bracketed)
+
+    def test_a_measured_goal_is_its_own_figure(self):
+        self.assertAlmostEqual(report.qps_at([(0.9, 300), (0.95, 200), (0.99, 7)], 0.95)[0], 200)
+
+    def test_goal_out_of_reach(self):
+        self.assertEqual(report.qps_at([(0.5, 300), (0.94, 200)], 0.95), (None, False))
+
+    def test_goal_below_all_points_gives_a_lower_bound(self):
+        self.assertEqual(report.qps_at([(0.97, 300), (0.99, 200)], 0.95), (300, False))
+
+    def test_full_recall_is_finite(self):
+        qps, bracketed = report.qps_at([(0.98, 300), (1.0, 200)], 0.99)
+        self.assertTrue(200 < qps < 300 and bracketed)
+
+    def test_less_floor(self):
+        self.assertAlmostEqual(report.milliseconds_less_floor(1000, 2000, 1), 0.5)
+        self.assertAlmostEqual(report.milliseconds_less_floor(1000, 2000, 4), 2.0)
+
+
+def sweep_row(contender, recall, qps):
+    return {"step": "sweep", "contender": contender, "k": 10, "clients": 1, "recall": recall,
+            "qps": qps, "p50_ms": 1.0, "p99_ms": 5.0, "cpu_ms": 900 / qps, "buffers": 7.0,
+            "rows_short": 0, "plan": "an_index", "setting": f"ef={recall}"}
+
+
+class ReportTest(unittest.TestCase):
+    SWEEPS = [sweep_row("slow", 0.9, 200), sweep_row("slow", 0.999, 20),
+              sweep_row("fast", 0.9, 800), sweep_row("fast", 0.97, 400)]
+    FLOORS = [{"step": "floor", "contender": name, "k": 10, "clients": 1, "qps": 1000.0,
+               "p50_ms": 1.0, "p99_ms": 2.0, "cpu_ms": None} for name in ("slow", "fast")]
+
+    def test_ratios_are_to_the_first_contender(self):
+        entries = {(entry["contender"], entry["goal"]): entry
+                   for entry in report.at_goals(self.SWEEPS, self.FLOORS, 10, 1)}
+        fast = entries["fast", 0.90]
+        self.assertAlmostEqual(fast["ratio"], 4)
+        self.assertAlmostEqual(fast["cpu_ratio"], 4)
+        self.assertAlmostEqual(fast["less_floor_ms"], 0.25)
+        self.assertAlmostEqual(fast["less_floor_ratio"], 16)
+        self.assertIsNone(entries["fast", 0.99]["qps"])
+        self.assertAlmostEqual(entries["slow", 0.99]["ratio"], 1)
+
+    def test_table_and_plot_hold_every_measurement(self):
+        build = {"step": "build", "contender": "slow", "version": "1", "seconds": 2.0, "workers": 0,
+                 "index_bytes": 2**20, "heap_bytes": 2**21, "toast_bytes": 0, "storage": "external",
+                 "sql": "CREATE INDEX"}
+        conditions = {"step": "conditions", "contender": "slow", "data": "set", "metric": "l2",
+                      "rows": 1234, "dims": 4, "queries": 5, "machine": "a machine", "load": "0.1",
+                      "seconds": 1, "repeats": 3, "settings": {"jit": "off"}}
+        records = [conditions, build, *self.FLOORS, *self.SWEEPS]
+        text = report.markdown(records)
+        for row in self.SWEEPS:
+            self.assertEqual(text.count(f"| {row['contender']} | {row['setting']} |"), 1)
+        self.assertIn("not reached", text)
+        self.assertIn("1,234 rows", text)
+        with tempfile.TemporaryDirectory() as folder:
+            paths = report.plot(records, Path(folder))
+            self.assertEqual([path.name for path in paths], ["recall_qps_k10_c1.png"])
+            self.assertTrue(paths[0].read_bytes().startswith(b"\x89PNG"))
+
+
+if __name__ == "__main__":
+    unittest.main()
