@@ -385,3 +385,23 @@ CREATE OPERATOR CLASS vector_l1_ops FOR TYPE vector USING hnsw AS
   FUNCTION 1 l1_distance(vector, vector);
 COMMENT ON OPERATOR CLASS vector_l1_ops USING hnsw IS 'taxicab distance';
 COMMENT ON OPERATOR FAMILY vector_l1_ops USING hnsw IS 'taxicab distance';
+
+-- inspection
+
+CREATE FUNCTION ann_index_check(index regclass) RETURNS void
+  AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION ann_index_check(regclass) IS 'prove the invariants of an hnsw index; writers wait';
+REVOKE ALL ON FUNCTION ann_index_check(regclass) FROM PUBLIC;
+
+CREATE FUNCTION ann_index_stats(
+  index regclass,
+  OUT format_version int, OUT dims int, OUT metric text,
+  OUT m int, OUT ef_construction int, OUT default_ef int,
+  OUT traversal_bits int, OUT refinement_bits int, OUT levels int,
+  OUT nodes bigint, OUT rows bigint, OUT dead_slots bigint, OUT free_slots bigint,
+  OUT upper_records bigint, OUT chain_chunks bigint,
+  OUT average_degree float8, OUT unreachable bigint,
+  OUT node_pages bigint, OUT refinement_pages bigint, OUT upper_pages bigint,
+  OUT chain_pages bigint, OUT spare_pages bigint, OUT bytes bigint
+) AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION ann_index_stats(regclass) IS 'what an hnsw index consists of';

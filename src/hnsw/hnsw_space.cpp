@@ -43,21 +43,25 @@ uint32_t CountFree(const IndexView& view, const char* page) {
   return free;
 }
 
+bool IsAuxiliaryStripe(const IndexView& view, BlockNumber start) {
+  pg::PageRef first = pg::ReadAnyPage(view.rel, start, BUFFER_LOCK_SHARE);
+  const PageKind kind = pg::IsBlank(first.page) ? PageKind::kNodes : pg::KindOf(first.page);
+  pg::Release(first);
+  return kind == PageKind::kUpper || kind == PageKind::kChain || kind == PageKind::kSpare;
+}
+
+void InitPageOf(const IndexView& view, char* page, PageKind kind) {
+  pg::InitPage(page, kind, BodyBytes(view.meta, kind));
+  if (kind != PageKind::kChain) return;
+  // A chunk without a node is free; zeroed memory would be node 0.
+  for (uint32_t i = 0; i < view.meta.chunks_per_page; ++i) view.Chunk(page, i)->node = kNoId;
+}
+
 namespace {
 
 constexpr uint32_t kNone = ~uint32_t{0};
 // A page has room for a slot or it has none: the free space map is used as a bitmap.
 constexpr Size kWanted = BLCKSZ / 2;
-
-// A chunk without a node is free; zeroed memory is node 0, so pages of chunks are filled when made.
-void ClearChunks(const IndexView& view, char* page) {
-  for (uint32_t i = 0; i < view.meta.chunks_per_page; ++i) view.Chunk(page, i)->node = kNoId;
-}
-
-void InitPageOf(const IndexView& view, char* page, PageKind kind) {
-  pg::InitPage(page, kind, BodyBytes(view.meta, kind));
-  if (kind == PageKind::kChain) ClearChunks(view, page);
-}
 
 // Appends a page of `kind`; the extension lock is held.
 BlockNumber AppendPage(const IndexView& view, PageKind kind) {
@@ -71,14 +75,9 @@ BlockNumber AppendPage(const IndexView& view, PageKind kind) {
   return page.block;
 }
 
-
 bool InAuxiliaryStripe(const IndexView& view, BlockNumber block) {
   const BlockNumber start = view.geometry.StripeStart(view.geometry.StripeOf(block));
-  if (start == block) return false;
-  pg::PageRef first = pg::ReadAnyPage(view.rel, start, BUFFER_LOCK_SHARE);
-  const PageKind kind = pg::IsBlank(first.page) ? PageKind::kNodes : pg::KindOf(first.page);
-  pg::Release(first);
-  return kind == PageKind::kUpper || kind == PageKind::kChain || kind == PageKind::kSpare;
+  return start != block && IsAuxiliaryStripe(view, start);
 }
 
 bool AtStripeStart(const IndexView& view, BlockNumber block) {

@@ -29,6 +29,11 @@ pg::PageRef LockRefinement(const IndexView& view, format::Place at, bool* blank)
 uint32_t BodyBytes(const format::Meta& meta, format::PageKind kind);
 // The kind of page that `block` of a node stripe is.
 format::PageKind NodeStripeKind(const IndexView& view, BlockNumber block);
+// Whether the stripe that starts at block `start`, which exists, holds records and chains. A first page
+// that a crash left blank makes it a node stripe.
+bool IsAuxiliaryStripe(const IndexView& view, BlockNumber start);
+// Empty page of `kind`, as the slots of that kind want it.
+void InitPageOf(const IndexView& view, char* page, format::PageKind kind);
 // Tells the free space map that a node page has a free slot.
 void RecordRoom(const IndexView& view, BlockNumber block);
 // Free slots of a node page.

@@ -63,6 +63,23 @@ inline void CountIndexSearch([[maybe_unused]] IndexScanDesc scan) {
 
 inline IndexFetchTableData* BeginIndexFetch(Relation heap) { return table_index_fetch_begin(heap); }
 
+// Where a vacuum may be cancelled and pauses for its cost limit; no page lock is held.
+inline void VacuumDelay() {
+#if PG_VERSION_NUM >= 180000
+  vacuum_delay_point(false);
+#else
+  vacuum_delay_point();
+#endif
+}
+
+inline bool OwnsRelation(Oid id) {
+#if PG_VERSION_NUM >= 160000
+  return object_ownercheck(RelationRelationId, id, GetUserId());
+#else
+  return pg_class_ownercheck(id, GetUserId());
+#endif
+}
+
 // Memory of a setting's `extra`, which the server frees; null when there is none.
 inline void* SettingExtra(size_t bytes) {
 #if PG_VERSION_NUM >= 160000

@@ -1,0 +1,12 @@
+// What users can ask about an index: ann_index_check and ann_index_stats.
+#pragma once
+
+#include "pg/pg.hpp"
+
+namespace ann::hnsw {
+
+// Proves the invariants of README.md. The index stands still (ShareLock, or replay is paused).
+// Errors: ERRCODE_INDEX_CORRUPTED at the first that is violated, with its number in the detail.
+void CheckIndex(Relation heap, Relation index);
+
+}  // namespace ann::hnsw

@@ -1,0 +1,763 @@
+// VACUUM: README section "Vacuum".
+//
+//   1. every TID of every node is shown to the callback; dead ones leave their chains, and a node
+//   that
+//      has lost its last row becomes dead: still on the way of searches, never returned
+//   2. lists that hold dead nodes or records are chosen anew around them; so is a dead entry point
+//   3. records of dead nodes, then the nodes' slots, become free
+//
+// It may be cancelled between any two pages: what is left is a valid index, and the next vacuum
+// goes on from there. Only vacuum takes TIDs out and frees anything, and there is one vacuum at a
+// time, so what it has read of a chain without a lock can only have grown at its head.
+#include <cstring>
+
+#include "hnsw/hnsw.hpp"
+#include "hnsw/hnsw_repair.hpp"
+#include "hnsw/hnsw_space.hpp"
+
+namespace ann::hnsw {
+
+using format::ChainChunk;
+using format::PageKind;
+using format::SlotState;
+
+namespace {
+
+using Alloc = pg::PgAllocator<std::byte>;
+
+struct BaseLists {
+  PageGraph& graph;
+  uint32_t Neighbours(NodeId id, NodeId* out) { return graph.Neighbours(id, out); }
+  bool ReadCode(NodeId id, uint8_t* coded) {
+    return id < graph.id_limit() && graph.ReadCode(id, coded);
+  }
+};
+
+struct UpperLists {
+  PageGraph& graph;
+  uint32_t level;
+  uint32_t Neighbours(RecordId id, RecordId* out) { return graph.UpperNeighbours(id, level, out); }
+  bool ReadCode(RecordId id, uint8_t* coded) { return graph.ReadUpperCode(id, level, coded); }
+};
+
+class Vacuum {
+ public:
+  Vacuum(IndexView& view, IndexVacuumInfo* info, IndexBulkDeleteResult* stats,
+         IndexBulkDeleteCallback callback, void* callback_state, MemoryContext context)
+      : view_(view),
+        info_(info),
+        stats_(stats),
+        callback_(callback),
+        callback_state_(callback_state),
+        context_(context),
+        dead_(Alloc(context)),
+        dead_records_(Alloc(context)),
+        heads_(Alloc(context)),
+        fixes_(Alloc(context)),
+        new_links_(Alloc(context)),
+        backlinks_(Alloc(context)) {
+    dead_.Reset(1024);
+    dead_records_.Reset(256);
+    image_ = pg::AllocZero<char>(context, format::kPageSize);
+    // Whoever adds pages holds this lock until they are all there: below this block, a blank page
+    // is what a crash left.
+    LockRelationForExtension(view.rel, ExclusiveLock);
+    settled_blocks_ = RelationGetNumberOfBlocks(view.rel);
+    UnlockRelationForExtension(view.rel, ExclusiveLock);
+  }
+
+  void Run() {
+    ForNodePages([this](BlockNumber block) { VisitNodePage(block); });
+    ForAuxiliaryPages([this](BlockNumber block) { FindDeadRecords(block); });
+    if (dead_.count() + dead_records_.count() > 0) Repair();
+    ReplaceEntry();
+    ForAuxiliaryPages([this](BlockNumber block) { FreeRecords(block); });
+    if (dead_.count() > 0) ForNodePages([this](BlockNumber block) { FreeNodes(block); });
+    WriteMeta();
+    stats_->num_index_tuples = static_cast<double>(rows_);
+    stats_->pages_free = free_pages_;
+  }
+
+ private:
+  // --- pages
+  // --------------------------------------------------------------------------------------
+
+  template <class Visit>
+  void ForStripes(bool auxiliary, Visit&& visit) {
+    BlockNumber blocks = RelationGetNumberOfBlocks(view_.rel);
+    const auto exists = [&](BlockNumber block) {
+      return block < blocks || block < (blocks = RelationGetNumberOfBlocks(view_.rel));
+    };
+    for (uint32_t stripe = 0; exists(view_.geometry.StripeStart(stripe)); ++stripe) {
+      const BlockNumber start = view_.geometry.StripeStart(stripe);
+      if (IsAuxiliaryStripe(view_, start) != auxiliary) continue;
+      for (BlockNumber block = start; block < start + view_.geometry.stripe_pages(); ++block) {
+        if (!exists(block)) break;
+        pg::VacuumDelay();
+        visit(block);
+      }
+    }
+  }
+  template <class Visit>
+  void ForNodePages(Visit&& visit) {
+    ForStripes(false, [&](BlockNumber block) {
+      if (view_.geometry.PartAt(block).kind == format::StripePart::kNodes) visit(block);
+    });
+  }
+  template <class Visit>
+  void ForAuxiliaryPages(Visit&& visit) {
+    ForStripes(true, visit);
+  }
+
+  // Copies a page, under a share lock, to image_. Its kind; kSpare for a blank page.
+  PageKind CopyPage(BlockNumber block) {
+    const pg::PageRef page = pg::ReadAnyPage(view_.rel, block, BUFFER_LOCK_SHARE, info_->strategy);
+    const PageKind kind = pg::IsBlank(page.page) ? PageKind::kSpare : pg::KindOf(page.page);
+    std::memcpy(image_, page.page, format::kPageSize);
+    pg::Release(page);
+    return kind;
+  }
+
+  NodeId FirstId(BlockNumber block) const {
+    return view_.geometry.PartAt(block).ordinal * view_.meta.slots_per_page;
+  }
+
+  // --- pass 1
+  // -------------------------------------------------------------------------------------
+
+  struct Head {
+    uint32_t slot;
+    bool dies;
+  };
+
+  void VisitNodePage(BlockNumber block) {
+    if (info_->report_progress) {
+      pgstat_progress_update_param(PROGRESS_SCAN_BLOCKS_TOTAL, settled_blocks_);
+      pgstat_progress_update_param(PROGRESS_SCAN_BLOCKS_DONE, block);
+    }
+    const PageKind kind = CopyPage(block);
+    if (pg::IsBlank(image_)) {
+      InitBlank(block);
+      return;
+    }
+    if (kind != PageKind::kNodes) return;
+    const NodeId first = FirstId(block);
+    heads_.clear();
+    uint32_t free = 0, dead = 0;
+    for (uint32_t slot = 0; slot < view_.meta.slots_per_page; ++slot) {
+      const format::NodeSlot node = *view_.Node(image_, slot);
+      switch (node.state) {
+        case SlotState::kFree:
+          ++free;
+          break;
+        case SlotState::kDead:
+          // An earlier vacuum was interrupted.
+          ++dead;
+          dead_.Insert(first + slot);
+          break;
+        case SlotState::kLive:
+          VisitChain(first + slot, node.chain);
+          heads_.push_back({slot, IsDead(node.tid)});
+          ++nodes_;
+          break;
+        default:
+          pg::ReportCorrupted(view_.rel, block, "unknown state of a node");
+      }
+    }
+    const uint32_t died = TakeHeads(block);
+    dead += died, nodes_ -= died;
+    if (free + dead == view_.meta.slots_per_page) ++free_pages_;
+    if (free > 0 && HasRefinement(first)) RecordRoom(view_, block);
+  }
+
+  bool IsDead(const format::Tid& tid) {
+    ItemPointerData item;
+    std::memcpy(&item, &tid, sizeof item);
+    if (callback_(&item, callback_state_)) {
+      ++stats_->tuples_removed;
+      return true;
+    }
+    ++rows_;
+    return false;
+  }
+
+  void InitBlank(BlockNumber block) {
+    if (block >= settled_blocks_) return;
+    const pg::PageRef page = pg::ReadAnyPage(view_.rel, block, BUFFER_LOCK_EXCLUSIVE);
+    if (pg::IsBlank(page.page)) {
+      pg::PageEdit edit = pg::PageEdit::Begin(view_.rel);
+      InitPageOf(view_, edit.EditWhole(page), PageKind::kNodes);
+      edit.Finish();
+    }
+    pg::Release(page);
+    ++free_pages_;
+    if (HasRefinement(FirstId(block))) RecordRoom(view_, block);
+  }
+
+  // Whether a node page may be given out: the refinement pages of all its slots exist.
+  bool HasRefinement(NodeId first) const {
+    if (view_.meta.refinements_per_page == 0) return true;
+    return view_.geometry.RefinementAt(first + view_.meta.slots_per_page - 1).block <
+           settled_blocks_;
+  }
+
+  // Takes the dead inline TIDs out of a page. Returns how many nodes died. Locks: the node page
+  // (L2).
+  uint32_t TakeHeads(BlockNumber block) {
+    const NodeId first = FirstId(block);
+    uint32_t dying = 0;
+    for (const Head& head : heads_) {
+      dying += head.dies;
+      if (!head.dies) any_live_ = first + head.slot;
+    }
+    if (dying == 0) return 0;
+    pg::PageRef page = pg::ReadPage(view_.rel, block, BUFFER_LOCK_EXCLUSIVE, PageKind::kNodes);
+    uint32_t died = 0;
+    pg::PageEdit edit = pg::PageEdit::Begin(view_.rel);
+    char* copy = edit.Edit(page);
+    for (Head& head : heads_) {
+      format::NodeSlot* node = view_.Node(copy, head.slot);
+      // A row may have joined the node's chain since.
+      if (!head.dies || node->chain != kNoId) continue;
+      node->state = SlotState::kDead;
+      head.dies = false;
+      ++died;
+    }
+    if (died > 0) {
+      edit.Finish();
+    } else {
+      edit.Abort();
+    }
+    pg::Release(page);
+    for (const Head& head : heads_) {
+      if (!head.dies) continue;
+      MoveUp(block, head.slot);
+      any_live_ = first + head.slot;
+    }
+    NoteDead(first, block, died);
+    return died;
+  }
+
+  // Node ids that TakeHeads has marked, into the set: it may allocate, so not under the lock.
+  void NoteDead(NodeId first, BlockNumber block, uint32_t died) {
+    if (died == 0) return;
+    CopyPage(block);
+    for (const Head& head : heads_) {
+      if (view_.Node(image_, head.slot)->state == SlotState::kDead) dead_.Insert(first + head.slot);
+    }
+  }
+
+  // The chain's first chunk gives a TID to the node, whose own has died. Locks: node page (L2),
+  // chain page (L4).
+  void MoveUp(BlockNumber block, uint32_t slot) {
+    pg::PageRef page = pg::ReadPage(view_.rel, block, BUFFER_LOCK_EXCLUSIVE, PageKind::kNodes);
+    const format::Place at = view_.ChunkAt(view_.Node(page.page, slot)->chain);
+    pg::PageRef chain = pg::ReadPage(view_.rel, at.block, BUFFER_LOCK_EXCLUSIVE, PageKind::kChain);
+    pg::PageEdit edit = pg::PageEdit::Begin(view_.rel);
+    format::NodeSlot* node = view_.Node(edit.Edit(page), slot);
+    ChainChunk* chunk = view_.Chunk(edit.Edit(chain), at.index);
+    node->tid = chunk->tids[--chunk->count];
+    if (chunk->count == 0) {
+      node->chain = chunk->next;
+      chunk->node = kNoId;
+    }
+    edit.Finish();
+    pg::Release(chain);
+    pg::Release(page);
+  }
+
+  // --- pass 1: chains
+  // -----------------------------------------------------------------------------
+
+  ChainChunk CopyChunk(NodeId id, RecordId chunk_id) {
+    const format::Place at = view_.ChunkAt(chunk_id);
+    if (!view_.geometry.InStripes(at.block) || at.block >= RelationGetNumberOfBlocks(view_.rel)) {
+      pg::ReportCorrupted(view_.rel, view_.geometry.NodeAt(id).block,
+                          "a chain leads out of the file");
+    }
+    const pg::PageRef page = pg::ReadPage(view_.rel, at.block, BUFFER_LOCK_SHARE, PageKind::kChain);
+    const ChainChunk chunk = *view_.Chunk(page.page, at.index);
+    pg::Release(page);
+    if (chunk.node != id || chunk.count == 0 || chunk.count > format::kChunkTids) {
+      pg::ReportCorrupted(view_.rel, at.block, "a chain holds a chunk of another node");
+    }
+    return chunk;
+  }
+
+  // Shows a chain to the callback and takes out what is dead. `first`: the head when the node was
+  // read.
+  void VisitChain(NodeId id, RecordId first) {
+    const uint64_t limit =
+        uint64_t{RelationGetNumberOfBlocks(view_.rel)} * view_.meta.chunks_per_page;
+    RecordId previous = kNoId;
+    uint64_t visited = 0;
+    for (RecordId at = first; at != kNoId;) {
+      pg::VacuumDelay();
+      const ChainChunk chunk = CopyChunk(id, at);
+      if (++visited > limit) {
+        pg::ReportCorrupted(view_.rel, view_.ChunkAt(at).block, "a chain runs in a circle");
+      }
+      uint32_t alive = 0;  // one bit a TID
+      for (uint32_t i = 0; i < chunk.count; ++i) {
+        if (!IsDead(chunk.tids[i])) alive |= 1u << i;
+      }
+      if (alive != 0) {
+        if (alive != (1u << chunk.count) - 1) Compact(at, chunk.count, alive);
+        previous = at;
+      } else if (Unlink(id, at, previous, chunk.count)) {
+        // `previous` leads to the next one now.
+      } else {
+        previous = at;
+      }
+      at = chunk.next;
+    }
+  }
+
+  // Keeps the TIDs `alive` of the first `seen`, and those added since.
+  static void KeepAlive(ChainChunk* chunk, uint32_t seen, uint32_t alive) {
+    uint8_t kept = 0;
+    for (uint32_t i = 0; i < chunk->count; ++i) {
+      if (i >= seen || (alive >> i & 1) != 0) chunk->tids[kept++] = chunk->tids[i];
+    }
+    chunk->count = kept;
+  }
+
+  // Locks: the chain page (L4).
+  void Compact(RecordId chunk_id, uint32_t seen, uint32_t alive) {
+    const format::Place at = view_.ChunkAt(chunk_id);
+    pg::PageRef page = pg::ReadPage(view_.rel, at.block, BUFFER_LOCK_EXCLUSIVE, PageKind::kChain);
+    pg::PageEdit edit = pg::PageEdit::Begin(view_.rel);
+    KeepAlive(view_.Chunk(edit.Edit(page), at.index), seen, alive);
+    edit.Finish();
+    pg::Release(page);
+  }
+
+  // The chunk before `victim`: `previous`, or one that has joined at the head since. The node page
+  // is locked, so the chain stands still. kNoId: the node itself leads to it.
+  RecordId Predecessor(NodeId id, RecordId head, RecordId previous, RecordId victim) {
+    RecordId before = previous;
+    RecordId next = previous == kNoId ? head : CopyChunk(id, previous).next;
+    while (next != victim) {
+      if (next == kNoId) {
+        pg::ReportCorrupted(view_.rel, view_.geometry.NodeAt(id).block, "a chain is torn");
+      }
+      before = next;
+      next = CopyChunk(id, next).next;
+    }
+    return before;
+  }
+
+  // Takes a chunk without living TIDs out of its chain and frees it. The node page is part of the
+  // record though nothing on it may change: a standby's scan holds it while it follows the chain.
+  // False: a TID has been added, the chunk stays. Locks: node page (L2), the chunk's page and its
+  // predecessor's (L4).
+  bool Unlink(NodeId id, RecordId victim, RecordId previous, uint32_t seen) {
+    const format::Place node_at = view_.geometry.NodeAt(id), at = view_.ChunkAt(victim);
+    pg::PageRef page =
+        pg::ReadPage(view_.rel, node_at.block, BUFFER_LOCK_EXCLUSIVE, PageKind::kNodes);
+    const RecordId before =
+        Predecessor(id, view_.Node(page.page, node_at.index)->chain, previous, victim);
+    pg::PageRef chain = pg::ReadPage(view_.rel, at.block, BUFFER_LOCK_EXCLUSIVE, PageKind::kChain);
+    const bool grown = view_.Chunk(chain.page, at.index)->count > seen;
+    const format::Place before_at = view_.ChunkAt(before);
+    const bool other_page = before != kNoId && before_at.block != at.block && !grown;
+    pg::PageRef other{};
+    if (other_page) {
+      other = pg::ReadPage(view_.rel, before_at.block, BUFFER_LOCK_EXCLUSIVE, PageKind::kChain);
+    }
+    pg::PageEdit edit = pg::PageEdit::Begin(view_.rel);
+    char* node_page = edit.Edit(page);
+    char* chain_page = edit.Edit(chain);
+    ChainChunk* chunk = view_.Chunk(chain_page, at.index);
+    if (grown) {
+      KeepAlive(chunk, seen, 0);
+    } else {
+      if (before == kNoId) {
+        view_.Node(node_page, node_at.index)->chain = chunk->next;
+      } else {
+        char* before_page = other_page ? edit.Edit(other) : chain_page;
+        view_.Chunk(before_page, before_at.index)->next = chunk->next;
+      }
+      chunk->node = kNoId;
+    }
+    edit.Finish();
+    if (other_page) pg::Release(other);
+    pg::Release(chain);
+    pg::Release(page);
+    return !grown;
+  }
+
+  // --- pass 2
+  // -------------------------------------------------------------------------------------
+
+  // Whether the node of a record is there and not dead. The record may be older than a crash.
+  bool IsNodeLive(NodeId id, uint8_t level) {
+    const BlockNumber blocks = RelationGetNumberOfBlocks(view_.rel);
+    if (id >= view_.geometry.IdLimit(blocks)) return false;
+    const format::Place at = view_.geometry.NodeAt(id);
+    if (at.block >= blocks) return false;
+    const pg::PageRef page = pg::ReadPage(view_.rel, at.block, BUFFER_LOCK_SHARE, PageKind::kNodes);
+    const format::NodeSlot* node = view_.Node(page.page, at.index);
+    const bool live = node->state == SlotState::kLive && node->level >= level;
+    pg::Release(page);
+    return live;
+  }
+
+  void FindDeadRecords(BlockNumber block) {
+    if (CopyPage(block) != PageKind::kUpper) return;
+    for (uint32_t slot = 0; slot < view_.meta.uppers_per_page; ++slot) {
+      const format::UpperSlot record = *view_.Upper(image_, slot);
+      if (record.state == SlotState::kFree) continue;
+      const RecordId id = view_.UpperId({block, slot});
+      if (!IsNodeLive(record.node, record.level)) {
+        dead_records_.Insert(id);
+      } else if (record.level > best_level_) {
+        best_level_ = record.level;
+        best_record_ = id;
+      }
+    }
+  }
+
+  void Repair() {
+    PageGraph graph(&view_);
+    ListRepair repair(view_, context_);
+    if (dead_records_.count() > 0) {
+      ForAuxiliaryPages([&](BlockNumber block) { RepairPage<Uppers>(graph, repair, block); });
+    }
+    if (dead_.count() > 0) {
+      ForNodePages([&](BlockNumber block) {
+        RepairPage<Nodes>(graph, repair, block);
+        OfferBack(graph);
+      });
+    }
+    graph.ReportHits();
+  }
+
+  // A list chosen anew: `count` ids at `start` of new_links_.
+  struct Fix {
+    uint32_t slot;
+    uint32_t start;
+    uint32_t count;
+  };
+  struct Backlink {
+    NodeId from;
+    NodeId to;
+  };
+
+  // What differs between the lists of nodes and of records.
+  struct Nodes {
+    using Slot = format::NodeSlot;
+    static constexpr PageKind kKind = PageKind::kNodes;
+    static uint32_t Slots(const IndexView& v) { return v.meta.slots_per_page; }
+    static uint32_t Limit(const IndexView& v) { return v.max_links(); }
+    static Slot* At(const IndexView& v, char* page, uint32_t i) { return v.Node(page, i); }
+    static uint32_t Id(const Vacuum& vacuum, BlockNumber block, uint32_t slot) {
+      return vacuum.FirstId(block) + slot;
+    }
+    static const IdSet& Dead(const Vacuum& vacuum) { return vacuum.dead_; }
+    static BaseLists Layer(PageGraph& graph, const Slot*) { return {graph}; }
+  };
+  struct Uppers {
+    using Slot = format::UpperSlot;
+    static constexpr PageKind kKind = PageKind::kUpper;
+    static uint32_t Slots(const IndexView& v) { return v.meta.uppers_per_page; }
+    static uint32_t Limit(const IndexView& v) { return v.meta.m; }
+    static Slot* At(const IndexView& v, char* page, uint32_t i) { return v.Upper(page, i); }
+    static uint32_t Id(const Vacuum& vacuum, BlockNumber block, uint32_t slot) {
+      return vacuum.view_.UpperId({block, slot});
+    }
+    static const IdSet& Dead(const Vacuum& vacuum) { return vacuum.dead_records_; }
+    static UpperLists Layer(PageGraph& graph, const Slot* record) { return {graph, record->level}; }
+  };
+
+  // Chooses the page's lists that hold dead ids anew, without a lock; then writes those that nobody
+  // has changed meanwhile, and tries again for the others. Locks: the page.
+  template <class Kind>
+  void RepairPage(PageGraph& graph, ListRepair& repair, BlockNumber block) {
+    constexpr int kAttempts = 4;
+    backlinks_.clear();
+    for (int attempt = 0; attempt < kAttempts; ++attempt) {
+      if (CopyPage(block) != Kind::kKind) return;
+      ChooseLists<Kind>(graph, repair, block);
+      if (fixes_.empty() || WriteLists<Kind>(block, attempt == kAttempts - 1)) return;
+      pg::VacuumDelay();
+    }
+  }
+
+  template <class Kind>
+  void ChooseLists(PageGraph& graph, ListRepair& repair, BlockNumber block) {
+    fixes_.clear(), new_links_.clear();
+    const IdSet& dead = Kind::Dead(*this);
+    for (uint32_t slot = 0; slot < Kind::Slots(view_); ++slot) {
+      const typename Kind::Slot* item = Kind::At(view_, image_, slot);
+      const uint32_t self = Kind::Id(*this, block, slot), n = item->neighbour_count;
+      if (item->state != SlotState::kLive || dead.Contains(self)) continue;
+      if (n > Kind::Limit(view_)) pg::ReportCorrupted(view_.rel, block, "a list is too long");
+      const uint32_t* links = view_.Links(item);
+      if (std::none_of(links, links + n, [&](uint32_t id) { return dead.Contains(id); })) continue;
+      CHECK_FOR_INTERRUPTS();
+      const uint32_t start = static_cast<uint32_t>(new_links_.size());
+      new_links_.resize(start + Kind::Limit(view_));
+      const uint32_t count = repair.Choose(Kind::Layer(graph, item), dead, self, view_.Coded(item),
+                                           links, n, Kind::Limit(view_), new_links_.data() + start);
+      new_links_.resize(start + count);
+      fixes_.push_back({slot, start, count});
+    }
+  }
+
+  // True: all lists of fixes_ are settled. `last`: what has changed meanwhile only loses its dead
+  // ids.
+  template <class Kind>
+  bool WriteLists(BlockNumber block, bool last) {
+    pg::PageRef page = pg::ReadPage(view_.rel, block, BUFFER_LOCK_EXCLUSIVE, Kind::kKind);
+    pg::PageEdit edit = pg::PageEdit::Begin(view_.rel);
+    char* copy = edit.Edit(page);
+    bool settled = true;
+    for (Fix& fix : fixes_) {
+      typename Kind::Slot* now = Kind::At(view_, copy, fix.slot);
+      const typename Kind::Slot* then = Kind::At(view_, image_, fix.slot);
+      uint32_t* links = view_.Links(now);
+      if (now->neighbour_count == then->neighbour_count &&
+          std::equal(links, links + now->neighbour_count, view_.Links(then))) {
+        std::copy_n(new_links_.data() + fix.start, fix.count, links);
+        now->neighbour_count = static_cast<uint16_t>(fix.count);
+        continue;
+      }
+      if (last) {
+        uint32_t* end = std::remove_if(links, links + now->neighbour_count, [this](uint32_t id) {
+          return Kind::Dead(*this).Contains(id);
+        });
+        now->neighbour_count = static_cast<uint16_t>(end - links);
+      }
+      settled = settled && last;
+      fix.count = 0;
+    }
+    edit.Finish();
+    pg::Release(page);
+    if constexpr (Kind::kKind == PageKind::kNodes) NoteBacklinks(block);
+    return settled;
+  }
+
+  // Links of the lists just written that were not there before.
+  void NoteBacklinks(BlockNumber block) {
+    const NodeId first = FirstId(block);
+    for (const Fix& fix : fixes_) {
+      const format::NodeSlot* then = view_.Node(image_, fix.slot);
+      const NodeId* old_links = view_.Links(then);
+      for (uint32_t i = 0; i < fix.count; ++i) {
+        const NodeId id = new_links_[fix.start + i];
+        if (std::find(old_links, old_links + then->neighbour_count, id) ==
+            old_links + then->neighbour_count) {
+          backlinks_.push_back({id, first + fix.slot});
+        }
+      }
+    }
+  }
+
+  // A repaired node has lost ways that led to it through the dead: a new neighbour with room links
+  // back. Lists that are still to be repaired will choose for themselves.
+  void OfferBack(PageGraph& graph) {
+    for (const Backlink& offer : backlinks_) {
+      NodeId links[graph::kMaxDegree];
+      const uint32_t n = graph.Neighbours(offer.from, links);
+      if (n >= view_.max_links() || std::any_of(links, links + n, [&](NodeId id) {
+            return id == offer.to || dead_.Contains(id);
+          })) {
+        continue;
+      }
+      CHECK_FOR_INTERRUPTS();
+      LinkBack(offer);
+    }
+  }
+
+  // Locks: the node page (L2).
+  void LinkBack(const Backlink& offer) {
+    const format::Place at = view_.geometry.NodeAt(offer.from);
+    pg::PageRef page = pg::ReadPage(view_.rel, at.block, BUFFER_LOCK_EXCLUSIVE, PageKind::kNodes);
+    const format::NodeSlot* node = view_.Node(page.page, at.index);
+    const NodeId* end = view_.Links(node) + node->neighbour_count;
+    if (node->state == SlotState::kLive && node->neighbour_count < view_.max_links() &&
+        std::find(view_.Links(node), end, offer.to) == end) {
+      pg::PageEdit edit = pg::PageEdit::Begin(view_.rel);
+      format::NodeSlot* changed = view_.Node(edit.Edit(page), at.index);
+      view_.Links(changed)[changed->neighbour_count++] = offer.to;
+      edit.Finish();
+    }
+    pg::Release(page);
+  }
+
+  // --- pass 2: entry point
+  // ------------------------------------------------------------------------
+
+  bool IsEntryLive(const format::Meta& meta) {
+    if (meta.entry == kNoId) return false;
+    if (meta.entry_level == 0) return IsNodeLive(meta.entry, 0);
+    const format::Place at = view_.UpperAt(meta.entry);
+    if (at.block >= RelationGetNumberOfBlocks(view_.rel) || dead_records_.Contains(meta.entry)) {
+      return false;
+    }
+    const pg::PageRef page = pg::ReadPage(view_.rel, at.block, BUFFER_LOCK_SHARE, PageKind::kUpper);
+    const format::UpperSlot* record = view_.Upper(page.page, at.index);
+    const bool live = record->state == SlotState::kLive && record->level == meta.entry_level;
+    pg::Release(page);
+    return live;
+  }
+
+  format::Meta ReadMeta() {
+    const pg::PageRef page =
+        pg::ReadPage(view_.rel, kMetaBlock, BUFFER_LOCK_SHARE, PageKind::kMeta);
+    const format::Meta meta = *MetaOn(page.page);
+    pg::Release(page);
+    return meta;
+  }
+
+  // A dead entry point gives way to the highest record that is left. Locks: the meta page (L1),
+  // alone.
+  void ReplaceEntry() {
+    const format::Meta meta = ReadMeta();
+    if (IsEntryLive(meta)) return;
+    const RecordId entry = best_record_ != kNoId ? best_record_ : any_live_;
+    if (entry == meta.entry) return;
+    const pg::PageRef page =
+        pg::ReadPage(view_.rel, kMetaBlock, BUFFER_LOCK_EXCLUSIVE, PageKind::kMeta);
+    // An insert may have raised it.
+    if (MetaOn(page.page)->entry == meta.entry) {
+      pg::PageEdit edit = pg::PageEdit::Begin(view_.rel);
+      format::Meta* changed = MetaOn(edit.Edit(page));
+      changed->entry = entry;
+      changed->entry_level = best_level_;
+      edit.Finish();
+    }
+    pg::Release(page);
+  }
+
+  // --- pass 3
+  // -------------------------------------------------------------------------------------
+
+  // Frees the page's records of dead nodes, and remembers the first pages with room.
+  void FreeRecords(BlockNumber block) {
+    const PageKind kind = CopyPage(block);
+    if (kind == PageKind::kChain && chain_hint_ == 0) {
+      for (uint32_t i = 0; i < view_.meta.chunks_per_page; ++i) {
+        if (view_.Chunk(image_, i)->node == kNoId) chain_hint_ = block;
+      }
+    }
+    if (kind != PageKind::kUpper) return;
+    bool room = false, dead = false;
+    for (uint32_t i = 0; i < view_.meta.uppers_per_page; ++i) {
+      room = room || view_.Upper(image_, i)->state == SlotState::kFree;
+      dead = dead || dead_records_.Contains(view_.UpperId({block, i}));
+    }
+    if (upper_hint_ == 0 && (room || dead)) upper_hint_ = block;
+    if (!dead) return;
+    const pg::PageRef page =
+        pg::ReadPage(view_.rel, block, BUFFER_LOCK_EXCLUSIVE, PageKind::kUpper);
+    pg::PageEdit edit = pg::PageEdit::Begin(view_.rel);
+    char* copy = edit.Edit(page);
+    for (uint32_t i = 0; i < view_.meta.uppers_per_page; ++i) {
+      if (dead_records_.Contains(view_.UpperId({block, i}))) {
+        view_.Upper(copy, i)->state = SlotState::kFree;
+      }
+    }
+    edit.Finish();
+    pg::Release(page);
+  }
+
+  // Locks: the node page (L2).
+  void FreeNodes(BlockNumber block) {
+    const NodeId first = FirstId(block);
+    bool any = false;
+    for (uint32_t i = 0; i < view_.meta.slots_per_page && !any; ++i) {
+      any = dead_.Contains(first + i);
+    }
+    if (!any) return;
+    const pg::PageRef page =
+        pg::ReadPage(view_.rel, block, BUFFER_LOCK_EXCLUSIVE, PageKind::kNodes);
+    pg::PageEdit edit = pg::PageEdit::Begin(view_.rel);
+    char* copy = edit.Edit(page);
+    for (uint32_t i = 0; i < view_.meta.slots_per_page; ++i) {
+      if (dead_.Contains(first + i)) view_.Node(copy, i)->state = SlotState::kFree;
+    }
+    edit.Finish();
+    pg::Release(page);
+    if (HasRefinement(first)) RecordRoom(view_, block);
+  }
+
+  // Locks: the meta page (L1), alone.
+  void WriteMeta() {
+    const pg::PageRef page =
+        pg::ReadPage(view_.rel, kMetaBlock, BUFFER_LOCK_EXCLUSIVE, PageKind::kMeta);
+    format::Meta meta = *MetaOn(page.page);
+    meta.node_count = nodes_;
+    meta.row_count = rows_;
+    if (upper_hint_ != 0) meta.upper_hint = upper_hint_;
+    if (chain_hint_ != 0) meta.chain_hint = chain_hint_;
+    if (std::memcmp(&meta, MetaOn(page.page), sizeof meta) != 0) {
+      pg::PageEdit edit = pg::PageEdit::Begin(view_.rel);
+      *MetaOn(edit.Edit(page)) = meta;
+      edit.Finish();
+    }
+    pg::Release(page);
+  }
+
+  IndexView& view_;
+  IndexVacuumInfo* info_;
+  IndexBulkDeleteResult* stats_;
+  IndexBulkDeleteCallback callback_;
+  void* callback_state_;
+  MemoryContext context_;
+  BlockNumber settled_blocks_;
+  char* image_;  // a copy of the page at hand
+
+  IdSet dead_;          // nodes without rows
+  IdSet dead_records_;  // records of such nodes
+  VecOf<Head, Alloc> heads_;
+  uint64_t nodes_ = 0;  // with rows
+  uint64_t rows_ = 0;
+  BlockNumber free_pages_ = 0;
+  NodeId any_live_ = kNoId;
+
+  VecOf<Fix, Alloc> fixes_;
+  VecOf<uint32_t, Alloc> new_links_;
+  VecOf<Backlink, Alloc> backlinks_;
+  uint32_t best_level_ = 0;
+  RecordId best_record_ = kNoId;
+  BlockNumber upper_hint_ = 0;
+  BlockNumber chain_hint_ = 0;
+};
+
+}  // namespace
+
+IndexBulkDeleteResult* BulkDelete(IndexVacuumInfo* info, IndexBulkDeleteResult* stats,
+                                  IndexBulkDeleteCallback callback, void* state) {
+  if (stats == nullptr) {
+    stats = static_cast<IndexBulkDeleteResult*>(palloc0(sizeof(IndexBulkDeleteResult)));
+  }
+  MemoryContext context =
+      AllocSetContextCreate(CurrentMemoryContext, "ann hnsw vacuum", ALLOCSET_DEFAULT_SIZES);
+  MemoryContext old = MemoryContextSwitchTo(context);
+  IndexView* view = OpenIndex(info->index, context);
+  Vacuum(*view, info, stats, callback, state, context).Run();
+  MemoryContextSwitchTo(old);
+  MemoryContextDelete(context);
+  return stats;
+}
+
+IndexBulkDeleteResult* VacuumCleanup(IndexVacuumInfo* info, IndexBulkDeleteResult* stats) {
+  if (info->analyze_only) return stats;
+  if (stats == nullptr) {
+    // Nothing was deleted: what was true then and what has been inserted since is not counted
+    // again.
+    stats = static_cast<IndexBulkDeleteResult*>(palloc0(sizeof(IndexBulkDeleteResult)));
+    const pg::PageRef page =
+        pg::ReadPage(info->index, kMetaBlock, BUFFER_LOCK_SHARE, PageKind::kMeta);
+    stats->num_index_tuples = static_cast<double>(MetaOn(page.page)->row_count);
+    pg::Release(page);
+    stats->estimated_count = true;
+  }
+  IndexFreeSpaceMapVacuum(info->index);
+  stats->num_pages = RelationGetNumberOfBlocks(info->index);
+  return stats;
+}
+
+}  // namespace ann::hnsw
