@@ -1,0 +1,214 @@
+# What the TAP tests share: a server with the extension, real vectors, exact answers, recall.
+package AnnTest;
+
+use strict;
+use warnings;
+use Exporter 'import';
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+our @EXPORT_OK = qw(new_node add_helpers load_base load_queries load_random recall unordered
+  answers is_intact no_crash psql_code);
+
+my $data = "$ENV{ANN_TREE}/test/data";
+
+# A started server with one database, the extension and the functions below. `settings`: lines for
+# postgresql.conf; other arguments go to Cluster::init.
+sub new_node
+{
+	my ($name, $settings, %init) = @_;
+	my $node = PostgreSQL::Test::Cluster->new($name);
+	$node->init(%init);
+	$node->append_conf('postgresql.conf', "autovacuum = off\n" . ($settings // ''));
+	$node->start;
+	add_helpers($node);
+	return $node;
+}
+
+sub add_helpers
+{
+	my ($node, $db) = @_;
+	$node->safe_psql($db // 'postgres', q{
+CREATE EXTENSION ann;
+CREATE FUNCTION random_vector(dims int) RETURNS vector LANGUAGE sql VOLATILE AS
+  $$ SELECT array_agg(random()::real - 0.5)::vector FROM generate_series(1, dims) $$;
+
+-- k nearest rows of `tbl` (id, v) to q, by index or exactly
+CREATE FUNCTION nearest(tbl regclass, op text, q vector, k int, exactly bool DEFAULT false,
+  OUT id int, OUT distance float8) RETURNS SETOF record LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM set_config('enable_indexscan', (NOT exactly)::text, true);
+  PERFORM set_config('enable_seqscan', exactly::text, true);
+  RETURN QUERY EXECUTE format('SELECT id, v %1$s $1 FROM %2$s ORDER BY v %1$s $1 LIMIT $2', op, tbl)
+    USING q, k;
+END $$;
+
+-- share of the k rows found for each row of `queries` that are as near as the k-th true neighbour
+CREATE FUNCTION recall(tbl regclass, op text, k int, queries text DEFAULT 'query')
+  RETURNS float8 LANGUAGE plpgsql AS $$
+DECLARE
+  q vector;
+  far float8;
+  n bigint;
+  hits float8 := 0;
+  all_hits float8 := 0;
+BEGIN
+  FOR q IN EXECUTE format('SELECT v FROM %s ORDER BY id', queries) LOOP
+    SELECT max(distance), count(*) INTO far, n FROM nearest(tbl, op, q, k, true);
+    hits := hits + (SELECT count(*) FROM nearest(tbl, op, q, k) WHERE distance <= far);
+    all_hits := all_hits + n;
+  END LOOP;
+  RETURN hits / all_hits;
+END $$;
+
+-- number of queries whose k rows are fewer than k, twice there, or out of order (by more than the
+-- rounding of a float)
+CREATE FUNCTION unordered(tbl regclass, op text, k int, queries text DEFAULT 'query')
+  RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+  q vector;
+  good bool;
+  bad bigint := 0;
+BEGIN
+  FOR q IN EXECUTE format('SELECT v FROM %s ORDER BY id', queries) LOOP
+    SELECT count(*) = k AND count(DISTINCT id) = k AND bool_and(distance >= before - 1e-6 * greatest(1, abs(before))) INTO good FROM
+      (SELECT id, distance, lag(distance, 1, -1e30::float8) OVER (ORDER BY position) AS before
+       FROM (SELECT id, distance, row_number() OVER () AS position FROM nearest(tbl, op, q, k)) a) b;
+    bad := bad + (NOT good)::int;
+  END LOOP;
+  RETURN bad;
+END $$;
+});
+	return;
+}
+
+# Half-precision numbers as text, by their 16 bits.
+my @halves;
+
+sub make_halves
+{
+	for my $bits (0 .. 65535)
+	{
+		my ($exponent, $fraction) = (($bits >> 10) & 31, $bits & 1023);
+		my $value =
+			$exponent == 0  ? $fraction * 2**-24
+		  : $exponent == 31 ? 0
+		  :                   (1 + $fraction / 1024) * 2**($exponent - 15);
+		$halves[$bits] = sprintf('%.9g', $bits & 32768 ? -$value : $value);
+	}
+	return;
+}
+
+# Fills table `table` (id, v) with rows `from` up to, not including, `to` of an .npy file of float16;
+# `dims`: only the first so many.
+sub load_npy
+{
+	my ($node, $table, $name, $from, $to, $dims) = @_;
+	make_halves() unless @halves;
+	open(my $in, '<:raw', "$data/$name") or die "cannot open $data/$name: $!";
+	read($in, my $head, 10) == 10 or die "$name is too short";
+	my ($magic, $major, $header_bytes) = unpack('a6 C x v', $head);
+	die "$name is no npy file of version 1" if $magic ne "\x93NUMPY" || $major != 1;
+	read($in, my $header, $header_bytes);
+	my ($type, $rows, $columns) = $header =~
+	  /'descr':\s*'([^']+)'.*'fortran_order':\s*False.*'shape':\s*\((\d+),\s*(\d+)\)/
+	  or die "$name: header not understood: $header";
+	die "$name: type is $type" if $type ne '<f2';
+	die "$name has $rows rows only" if $to > $rows;
+	seek($in, $from * $columns * 2, 1);
+	my $file = $PostgreSQL::Test::Utils::tmp_check . "/$table.copy";
+	open(my $out, '>', $file) or die "cannot write $file: $!";
+	for my $id ($from .. $to - 1)
+	{
+		read($in, my $row, $columns * 2);
+		my @bits = unpack('v*', $row);
+		$#bits = $dims - 1 if defined $dims;
+		print $out "$id\t[", join(',', @halves[@bits]), "]\n";
+	}
+	close($out);
+	$node->safe_psql('postgres', "\\copy $table (id, v) from '$file'");
+	unlink($file);
+	return;
+}
+
+# Table `base` (id, v) with rows of the real data, and more rows into it; table `query`.
+sub load_base
+{
+	my ($node, $from, $to, $dims) = @_;
+	$node->safe_psql('postgres',
+		'CREATE TABLE IF NOT EXISTS base (id int PRIMARY KEY, v vector(' . ($dims // 384) . '))');
+	load_npy($node, 'base', 'base.npy', $from, $to, $dims);
+	return;
+}
+
+sub load_queries
+{
+	my ($node, $n, $dims) = @_;
+	$node->safe_psql('postgres',
+		'CREATE TABLE IF NOT EXISTS query (id int PRIMARY KEY, v vector(' . ($dims // 384) . '))');
+	load_npy($node, 'query', 'query.npy', 0, $n, $dims);
+	return;
+}
+
+# Table of n random rows.
+sub load_random
+{
+	my ($node, $table, $n, $dims) = @_;
+	$node->safe_psql('postgres', qq{
+SELECT setseed(0.5);
+CREATE TABLE $table (id int PRIMARY KEY, v vector($dims));
+INSERT INTO $table SELECT i, random_vector($dims + 0 * i) FROM generate_series(1, $n) i;});
+	return;
+}
+
+sub recall
+{
+	my ($node, $table, $op, $k) = @_;
+	return $node->safe_psql('postgres', "SELECT recall('$table', '$op', $k)");
+}
+
+sub unordered
+{
+	my ($node, $table, $op, $k) = @_;
+	return $node->safe_psql('postgres', "SELECT unordered('$table', '$op', $k)");
+}
+
+# What the index answers to every query, and how many rows it gives in all.
+sub answers
+{
+	my ($node, $table, $op, $k) = @_;
+	return $node->safe_psql('postgres', qq{
+SELECT q.id, (SELECT array_agg(n.id) FROM nearest('$table', '$op', q.v, $k) n) FROM query q ORDER BY 1;
+SELECT count(*), count(DISTINCT id) FROM nearest('$table', '$op', (SELECT v FROM query WHERE id = 0), 1000000);
+});
+}
+
+# Passes when ann_index_check finds nothing wrong.
+sub is_intact
+{
+	my ($node, $index, $name) = @_;
+	my ($rc, $out, $err) = $node->psql('postgres', "SELECT ann_index_check('$index')");
+	return is("$rc $err", '0 ', $name);
+}
+
+# Runs SQL; returns its SQLSTATE ('00000': it worked; '57P02' and the like: the server went away) and
+# output.
+sub psql_code
+{
+	my ($node, $sql) = @_;
+	my ($rc, $out, $err) = $node->psql('postgres', $sql, extra_params => [ '-v', 'VERBOSITY=verbose' ]);
+	return ('00000', $out) if $rc == 0;
+	return ($1, $err) if $err =~ /(?:ERROR|FATAL|PANIC):\s+([0-9A-Z]{5}):/;
+	return ('lost', $err);
+}
+
+# Passes when no backend of the server has died since it started.
+sub no_crash
+{
+	my ($node, $name) = @_;
+	my $log = slurp_file($node->logfile);
+	return unlike($log, qr/terminated by signal|PANIC|TRAP/, $name);
+}
+
+1;
