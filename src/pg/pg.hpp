@@ -71,6 +71,9 @@ extern "C" {
 #include "utils/spccache.h"
 #include "utils/syscache.h"
 #include "utils/varbit.h"
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
 }
 
 #include "pg/compat.hpp"

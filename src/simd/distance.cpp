@@ -189,7 +189,31 @@ CosineParts Cosine(const float* a, const float* b, size_t dims) {
   return SumOver<CosineSum>(a, b, dims);
 }
 
-constexpr FloatKernels kFloatKernels = {L2Squared, InnerProduct, L1, Cosine};
+// Squares of floats are exact in double, so only the order of the sums differs between targets.
+double SquaredNorm(const float* a, size_t dims) {
+  constexpr hn::ScalableTag<double> kWide;
+  constexpr hn::Rebind<float, decltype(kWide)> kNarrow;
+  constexpr size_t kWideLanes = hn::MaxLanes(kWide);
+  constexpr size_t kStep = 4 * kWideLanes;
+  auto sum0 = hn::Zero(kWide), sum1 = sum0, sum2 = sum0, sum3 = sum0;
+  const auto add = [&](auto sum, size_t way) HWY_ATTR {
+    const auto wide = hn::PromoteTo(kWide, hn::LoadU(kNarrow, a + way * kWideLanes));
+    return hn::MulAdd(wide, wide, sum);
+  };
+  for (; dims >= kStep; dims -= kStep, a += kStep) {
+    sum0 = add(sum0, 0);
+    sum1 = add(sum1, 1);
+    sum2 = add(sum2, 2);
+    sum3 = add(sum3, 3);
+  }
+  for (; dims >= kWideLanes; dims -= kWideLanes, a += kWideLanes) sum0 = add(sum0, 0);
+  const auto sums = hn::Add(hn::Add(sum0, sum1), hn::Add(sum2, sum3));
+  double total = hn::GetLane(hn::SumOfLanes(kWide, sums));
+  for (size_t i = 0; i < dims; ++i) total += static_cast<double>(a[i]) * a[i];
+  return total;
+}
+
+constexpr FloatKernels kFloatKernels = {L2Squared, InnerProduct, L1, Cosine, SquaredNorm};
 const FloatKernels* GetFloatKernels() { return &kFloatKernels; }
 
 }  // namespace HWY_NAMESPACE

@@ -19,6 +19,8 @@ struct FloatKernels {
   float (*inner_product)(const float* a, const float* b, size_t dims);
   float (*l1)(const float* a, const float* b, size_t dims);
   CosineParts (*cosine_parts)(const float* a, const float* b, size_t dims);
+  // Sum a*a in double: no finite row overflows it, none but zeros makes it 0.
+  double (*squared_norm)(const float* a, size_t dims);
 };
 
 }  // namespace ann::simd

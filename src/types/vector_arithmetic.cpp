@@ -5,6 +5,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "simd/simd.hpp"
+
 #include "types/vector_type.hpp"
 #include "pg/entry.hpp"
 
@@ -12,25 +14,21 @@ namespace ann::types {
 
 namespace {
 
-// In double, so that it neither overflows nor underflows; eight sums, so that the additions
-// overlap.
-double SquaredNorm(const float* values, int dims) {
-  constexpr int kSums = 8;
-  double sums[kSums] = {};
-  int i = 0;
-  for (; i + kSums <= dims; i += kSums) {
-    for (int k = 0; k < kSums; k++) {
-      const double value = values[i + k];
-      sums[k] += value * value;
-    }
-  }
-  for (; i < dims; i++) sums[0] += static_cast<double>(values[i]) * values[i];
-  return ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]));
+double Norm(const VectorArg& vector) {
+  return std::sqrt(
+      simd::Floats().squared_norm(vector.values(), static_cast<size_t>(vector.dims())));
 }
 
 // The operands are finite, so a result that is not has overflowed.
 void CheckOverflow(const float* values, int dims) {
   if (!AllFinite(values, dims)) float_overflow_error();
+}
+
+// A product of values that are not zero must not be.
+void CheckUnderflow(const float* a, const float* b, const float* products, int dims) {
+  for (int i = 0; i < dims; i++) {
+    if (products[i] == 0 && a[i] != 0 && b[i] != 0) float_underflow_error();
+  }
 }
 
 // Eight values as bits, the first one highest.
@@ -48,14 +46,14 @@ ANN_FUNCTION(ann_vector_dims)
 ANN_FUNCTION(ann_vector_norm)
 {
   const VectorArg vector(fcinfo, 0);
-  PG_RETURN_FLOAT8(std::sqrt(SquaredNorm(vector.values(), vector.dims())));
+  PG_RETURN_FLOAT8(Norm(vector));
 }
 
 // A zero vector stays what it is.
 ANN_FUNCTION(ann_vector_l2_normalize)
 {
   const VectorArg vector(fcinfo, 0);
-  const double norm = std::sqrt(SquaredNorm(vector.values(), vector.dims()));
+  const double norm = Norm(vector);
   const double scale = norm > 0 ? 1 / norm : 0;
   Vector* result = MakeVector(vector.dims());
   for (int i = 0; i < vector.dims(); i++) {
@@ -68,37 +66,47 @@ ANN_FUNCTION(ann_vector_l2_normalize)
 ANN_FUNCTION(ann_vector_add)
 {
   const VectorPair pair(fcinfo);
+  const int dims = pair.dims();
+  const float* a = pair.a();
+  const float* b = pair.b();
   const bool own_state = fcinfo->context != nullptr && AggCheckCallContext(fcinfo, nullptr) != 0;
   Vector* result = own_state ? pair.state() : nullptr;
-  if (result == nullptr) result = MakeVector(pair.dims());
-  for (int i = 0; i < pair.dims(); i++) result->values[i] = pair.a()[i] + pair.b()[i];
-  CheckOverflow(result->values, pair.dims());
+  if (result == nullptr) result = MakeVector(dims);
+  float* sum = result->values;
+  // The sum may lie on a, but no element depends on another.
+#pragma GCC ivdep
+  for (int i = 0; i < dims; i++) sum[i] = a[i] + b[i];
+  CheckOverflow(sum, dims);
   return VectorDatum(result);
 }
 
 ANN_FUNCTION(ann_vector_sub)
 {
   const VectorPair pair(fcinfo);
-  Vector* result = MakeVector(pair.dims());
-  for (int i = 0; i < pair.dims(); i++) result->values[i] = pair.a()[i] - pair.b()[i];
-  CheckOverflow(result->values, pair.dims());
+  const int dims = pair.dims();
+  const float* a = pair.a();
+  const float* b = pair.b();
+  Vector* result = MakeVector(dims);
+  for (int i = 0; i < dims; i++) result->values[i] = a[i] - b[i];
+  CheckOverflow(result->values, dims);
   return VectorDatum(result);
 }
 
 ANN_FUNCTION(ann_vector_mul)
 {
   const VectorPair pair(fcinfo);
-  Vector* result = MakeVector(pair.dims());
+  const int dims = pair.dims();
   const float* a = pair.a();
   const float* b = pair.b();
-  int underflows = 0;
-  for (int i = 0; i < pair.dims(); i++) {
+  Vector* result = MakeVector(dims);
+  uint32_t zeros = 0;
+  for (int i = 0; i < dims; i++) {
     const float product = a[i] * b[i];
     result->values[i] = product;
-    underflows |= (product == 0) & (a[i] != 0) & (b[i] != 0);
+    zeros |= product == 0;
   }
-  CheckOverflow(result->values, pair.dims());
-  if (underflows != 0) float_underflow_error();
+  CheckOverflow(result->values, dims);
+  if (zeros != 0) CheckUnderflow(a, b, result->values, dims);
   return VectorDatum(result);
 }
 

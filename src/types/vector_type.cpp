@@ -50,10 +50,10 @@ void ReportNonFinite(const float* values, int dims) {
   pg_unreachable();
 }
 
-void ReportDamagedVector(const Vector* vector) {
-  ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
-                  errmsg("stored vector is damaged: %d dimensions in %u bytes",
-                         static_cast<int>(vector->dims), static_cast<unsigned>(VARSIZE(vector)))));
+void ReportDamagedVector(size_t bytes) {
+  ereport(ERROR,
+          (errcode(ERRCODE_DATA_CORRUPTED), errmsg("stored vector of %zu bytes is damaged", bytes),
+           errdetail("Its length does not fit its number of dimensions.")));
   pg_unreachable();
 }
 

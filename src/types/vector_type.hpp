@@ -37,7 +37,7 @@ inline Datum VectorDatum(const Vector* vector) { return PointerGetDatum(vector);
 [[noreturn]] void ReportUnexpectedDims(int expected, int dims);
 [[noreturn]] void ReportDifferentDims(int a, int b);
 [[noreturn]] void ReportNonFinite(const float* values, int dims);
-[[noreturn]] void ReportDamagedVector(const Vector* vector);
+[[noreturn]] void ReportDamagedVector(size_t bytes);
 
 inline void CheckDims(int64_t dims) {
   if (dims < 1 || dims > kMaxVectorDims) ReportDimsOutOfRange(dims);
@@ -71,8 +71,10 @@ class VectorArg {
       copied_ = true;
     }
     vector_ = reinterpret_cast<Vector*>(stored);
-    if (vector_->dims < 1 || VARSIZE(stored) != VectorBytes(vector_->dims)) [[unlikely]] {
-      ReportDamagedVector(vector_);
+    const size_t bytes = VARSIZE(stored);
+    if (bytes <= sizeof(Vector) || vector_->dims < 1 || bytes != VectorBytes(vector_->dims))
+        [[unlikely]] {
+      ReportDamagedVector(bytes);
     }
   }
   ~VectorArg() {
@@ -97,7 +99,9 @@ class VectorArg {
 // Two vector arguments that must have the same dimensions.
 class VectorPair {
  public:
-  explicit VectorPair(FunctionCallInfo fcinfo) : a_(fcinfo, 0), b_(fcinfo, 1) {
+  explicit VectorPair(FunctionCallInfo fcinfo)
+      : VectorPair(fcinfo->args[0].value, fcinfo->args[1].value) {}
+  VectorPair(Datum a, Datum b) : a_(a), b_(b) {
     if (a_.dims() != b_.dims()) [[unlikely]]
       ReportDifferentDims(a_.dims(), b_.dims());
   }

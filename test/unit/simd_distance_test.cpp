@@ -57,6 +57,7 @@ void ExpectMatch(const std::vector<float>& a, const std::vector<float>& b) {
   EXPECT_NEAR(parts.ab, r.inner_product, Tolerance(dims, r.inner_product_magnitude)) << dims;
   EXPECT_NEAR(parts.aa, r.aa, Tolerance(dims, r.aa)) << dims;
   EXPECT_NEAR(parts.bb, r.bb, Tolerance(dims, r.bb)) << dims;
+  EXPECT_NEAR(f.squared_norm(ga.data(), dims), r.aa, Tolerance(dims, r.aa) * 1e-8) << dims;
 }
 
 class SimdDistanceTest : public EveryTarget {};
@@ -89,6 +90,19 @@ TEST_P(SimdDistanceTest, NoDimsGiveZero) {
   EXPECT_EQ(Floats().inner_product(none.data(), none.data(), 0), 0.0f);
   EXPECT_EQ(Floats().l1(none.data(), none.data(), 0), 0.0f);
   EXPECT_EQ(Floats().cosine_parts(none.data(), none.data(), 0).aa, 0.0f);
+  EXPECT_EQ(Floats().squared_norm(none.data(), 0), 0.0);
+}
+
+// A norm's squares neither overflow nor vanish.
+TEST_P(SimdDistanceTest, NormOfHugeAndTinyRows) {
+  for (const size_t dims : DimsToTest()) {
+    for (const float value : {FLT_MAX, FLT_TRUE_MIN}) {
+      const Guarded<float> row(std::vector<float>(dims, value));
+      const double expected = static_cast<double>(value) * value * static_cast<double>(dims);
+      EXPECT_NEAR(Floats().squared_norm(row.data(), dims), expected, expected * 1e-12);
+      if (dims > 0) EXPECT_GT(Floats().squared_norm(row.data(), dims), 0);
+    }
+  }
 }
 
 // Small integers are exact in f32 in any order of addition.
@@ -107,6 +121,7 @@ TEST_P(SimdDistanceTest, IntegersAreExact) {
     EXPECT_EQ(parts.ab, r.inner_product);
     EXPECT_EQ(parts.aa, r.aa);
     EXPECT_EQ(parts.bb, r.bb);
+    EXPECT_EQ(Floats().squared_norm(ga.data(), dims), r.aa);
   }
 }
 
