@@ -143,7 +143,7 @@ const float* VectorFloats(Datum datum, uint32_t dims) {
   const auto* vector = reinterpret_cast<const types::Vector*>(
       pg_detoast_datum(reinterpret_cast<struct varlena*>(DatumGetPointer(datum))));
   if (vector->dims < 1 || VARSIZE(vector) != types::VectorBytes(vector->dims)) {
-    types::ReportDamagedVector(vector);
+    types::ReportDamagedVector(VARSIZE(vector));
   }
   types::CheckExpectedDims(static_cast<int>(dims), vector->dims);
   return vector->values;
