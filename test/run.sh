@@ -8,7 +8,8 @@ mkdir -p "$logs"
 passed=0 failed=0
 jobs=$(nproc)
 bindir=$("${PG_CONFIG:-pg_config}" --bindir)
-pgxs_dir=$(dirname "$(dirname "$("${PG_CONFIG:-pg_config}" --pgxs)")")
+pgxs_dir=$("${PG_CONFIG:-pg_config}" --pgxs)
+pgxs_dir=${pgxs_dir%/src/makefiles/pgxs.mk}
 
 say() { printf '%-12s %s\n' "$1" "$2"; }
 

@@ -5,8 +5,8 @@
 //   3. link the nodes, in memory
 //   4. write pages in an order that keeps neighbours together; then one pass of WAL
 //
-// Rows that come after maintenance_work_mem is used up are inserted into the finished pages one by one.
-// No page has been written before step 4, so an error until then leaves an empty file.
+// Rows that come after maintenance_work_mem is used up are inserted into the finished pages one by
+// one. No page has been written before step 4, so an error until then leaves an empty file.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -33,26 +33,27 @@ using Alloc = pg::PgAllocator<std::byte>;
 using Graph = graph::MemoryGraph<Alloc>;
 
 constexpr uint32_t kSampleRows = 10000;
-// Under L1 the grid reaches this many standard deviations on each side: beyond it values are clipped.
+// Under L1 the grid reaches this many standard deviations on each side: beyond it values are
+// clipped.
 constexpr double GridReach(int bits) { return bits == 8 ? 6.0 : bits == 4 ? 2.5 : 1.5; }
 
 struct BuildState {
   Relation heap;
   Relation index;
   IndexInfo* info;
-  MemoryContext context;  // lives as long as the build
+  MemoryContext context;      // lives as long as the build
   MemoryContext row_context;  // reset for each row
   Meta meta;
   float* mean;
-  double* sums;     // of the sample
+  double* sums;  // of the sample
   double* squares;
   uint64_t sampled;
   IndexView* view;
   float* work;
   Graph* graph;
-  double tuples;       // rows in the index
+  double tuples;  // rows in the index
   int64 tuples_seen;
-  bool written;        // the graph is in pages; further rows are inserted
+  bool written;  // the graph is in pages; further rows are inserted
 };
 
 void EnterPhase(BuildPhase phase) {
@@ -113,8 +114,7 @@ void SampleRows(BuildState& state) {
   EnterPhase(BuildPhase::kSampling);
   const BlockNumber blocks = RelationGetNumberOfBlocks(state.heap);
   BlockSamplerData sampler;
-  BlockSampler_Init(&sampler, blocks, kSampleRows,
-                    static_cast<uint32>(Mix64(state.meta.seed)));
+  BlockSampler_Init(&sampler, blocks, kSampleRows, static_cast<uint32>(Mix64(state.meta.seed)));
   while (BlockSampler_HasMore(&sampler) && state.sampled < kSampleRows) {
     CHECK_FOR_INTERRUPTS();
     table_index_build_range_scan(state.heap, state.index, state.info, false, false, false,
@@ -131,11 +131,10 @@ void AddRow(Relation, ItemPointer tid, Datum* values, bool* isnull, bool, void* 
   const float* x = RowVector(state, values, isnull);
   if (x != nullptr && IsIndexable(*state.view, x)) {
     if (!state.written && state.graph->bytes() > size_t{1024} * maintenance_work_mem) {
-      ereport(NOTICE,
-              (errmsg("hnsw graph no longer fits into maintenance_work_mem after %.0f rows",
-                      state.tuples),
-               errdetail("The other rows are added one by one, which takes longer."),
-               errhint("Increase maintenance_work_mem to speed up the build.")));
+      ereport(NOTICE, (errmsg("hnsw graph no longer fits into maintenance_work_mem after %.0f rows",
+                              state.tuples),
+                       errdetail("The other rows are added one by one, which takes longer."),
+                       errhint("Increase maintenance_work_mem to speed up the build.")));
       MemoryContextSwitchTo(old);
       WriteGraph(state);
       MemoryContextSwitchTo(state.row_context);
@@ -146,8 +145,7 @@ void AddRow(Relation, ItemPointer tid, Datum* values, bool* isnull, bool, void* 
       InsertRow(*state.view, x, row);
     } else {
       state.view->codec.Transform(x, state.work);
-      state.graph->AddRow(row, quant::HashVector(x, state.meta.dims, state.meta.seed),
-                          state.work);
+      state.graph->AddRow(row, quant::HashVector(x, state.meta.dims, state.meta.seed), state.work);
     }
     ++state.tuples;
   }
@@ -242,8 +240,8 @@ class Writer {
       node_blocks_ = geometry.NodeAt(nodes - 1).block + 1;
       if (view_.meta.refinements_per_page > 0) {
         // The last page's free slots have their records too.
-        const NodeId last = nodes - 1 + view_.meta.slots_per_page -
-                            (nodes - 1) % view_.meta.slots_per_page - 1;
+        const NodeId last =
+            nodes - 1 + view_.meta.slots_per_page - (nodes - 1) % view_.meta.slots_per_page - 1;
         node_blocks_ = std::max(node_blocks_, geometry.RefinementAt(last).block + 1);
       }
     }
@@ -262,8 +260,8 @@ class Writer {
     return n;
   }
   RecordId UpperId(uint32_t record) const {
-    return view_.UpperId({node_blocks_ + record / view_.meta.uppers_per_page,
-                          record % view_.meta.uppers_per_page});
+    return view_.UpperId(
+        {node_blocks_ + record / view_.meta.uppers_per_page, record % view_.meta.uppers_per_page});
   }
   RecordId ChunkId(uint32_t chunk) const {
     return view_.ChunkId({node_blocks_ + upper_blocks_ + chunk / view_.meta.chunks_per_page,
@@ -301,8 +299,7 @@ class Writer {
       const uint32_t per_stripe = uint32_t{view_.meta.node_pages} * view_.meta.slots_per_page;
       const NodeId first = view_.geometry.StripeOf(block) * per_stripe +
                            part.ordinal * view_.meta.refinements_per_page;
-      const NodeId end = std::min((view_.geometry.StripeOf(block) + 1) * per_stripe,
-                                  graph_.size());
+      const NodeId end = std::min((view_.geometry.StripeOf(block) + 1) * per_stripe, graph_.size());
       for (uint32_t i = 0; i < view_.meta.refinements_per_page && first + i < end; ++i) {
         std::memcpy(view_.Refinement(page, i), graph_.refinement(order_[first + i]),
                     view_.codec.refinement_bytes());
@@ -399,8 +396,8 @@ class Writer {
   IndexView& view_;
   const Graph& graph_;
   Alloc alloc_;
-  VecOf<NodeId, Alloc> order_;         // new id -> node of the graph
-  VecOf<NodeId, Alloc> place_;         // and back
+  VecOf<NodeId, Alloc> order_;           // new id -> node of the graph
+  VecOf<NodeId, Alloc> place_;           // and back
   VecOf<uint32_t, Alloc> first_record_;  // by new id
   VecOf<uint32_t, Alloc> first_chunk_;
   uint32_t records_ = 0;
@@ -437,8 +434,8 @@ IndexBuildResult* Build(Relation heap, Relation index, IndexInfo* info) {
   state.heap = heap;
   state.index = index;
   state.info = info;
-  state.context = AllocSetContextCreate(CurrentMemoryContext, "ann hnsw build",
-                                        ALLOCSET_DEFAULT_SIZES);
+  state.context =
+      AllocSetContextCreate(CurrentMemoryContext, "ann hnsw build", ALLOCSET_DEFAULT_SIZES);
   state.row_context =
       AllocSetContextCreate(state.context, "ann hnsw build row", ALLOCSET_DEFAULT_SIZES);
   const uint32_t dims = static_cast<uint32_t>(DimsOf(index));

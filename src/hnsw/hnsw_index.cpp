@@ -67,17 +67,21 @@ Meta PlanMeta(Metric metric, uint32_t dims, const Options& options, uint64_t see
   meta.entry = kNoId;
   const int total = options.code_bits == kDefaultCodeBits ? kTotalBits : options.code_bits;
   if (!PlanBits(&meta, total)) {
-    ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-                    errmsg("a node of %u dimensions with m = %d does not fit a page", dims,
-                           options.m),
-                    errhint("Use a smaller m.")));
+    ereport(ERROR,
+            (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+             errmsg("a node of %u dimensions with m = %d does not fit a page", dims, options.m),
+             errhint("Use a smaller m.")));
   }
   return meta;
 }
 
 quant::CodecParams ParamsOf(const Meta& meta) {
-  return {static_cast<Metric>(meta.metric), meta.dims,  meta.traversal_bits,
-          meta.refinement_bits,             meta.seed, meta.l1_step};
+  return {static_cast<Metric>(meta.metric),
+          meta.dims,
+          meta.traversal_bits,
+          meta.refinement_bits,
+          meta.seed,
+          meta.l1_step};
 }
 
 void CheckMeta(Relation rel, const Meta& meta) {

@@ -100,7 +100,8 @@ quant::CodecParams ParamsOf(const format::Meta& meta);
 // A view over `meta` and `mean` (dims floats that outlive it); memory for the codec from `context`.
 IndexView* MakeView(Relation rel, const format::Meta& meta, const float* mean,
                     MemoryContext context);
-// Reads both from the index. Errors: ERRCODE_INDEX_CORRUPTED; 0A000 for a format of another release.
+// Reads both from the index. Errors: ERRCODE_INDEX_CORRUPTED; 0A000 for a format of another
+// release.
 IndexView* OpenIndex(Relation rel, MemoryContext context);
 
 // The meta page's struct, on a page in a buffer or in an edit.

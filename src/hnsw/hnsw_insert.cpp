@@ -2,7 +2,8 @@
 //
 //   1. search with ef_construction on codes, as a query does
 //   2. an equal vector is there: the row joins its node's chain, nothing else changes
-//   3. write the node with its links, unreachable as yet (a crash here leaves a node that only the sweep
+//   3. write the node with its links, unreachable as yet (a crash here leaves a node that only the
+//   sweep
 //      finds, never a link to nothing)
 //   4. link back from each neighbour, one page lock at a time; a full list is pruned on codes
 //   5. upper levels the same way; the entry point last
@@ -104,7 +105,8 @@ class Inserter {
     visited_.Insert(start.id);
     beam_.Insert(start);
     BaseLayer<decltype(scorer)> layer{graph_, scorer};
-    graph::Expand(layer, beam_, visited_, [](Candidate) {}, AllowInterrupts);
+    graph::Expand(
+        layer, beam_, visited_, [](Candidate) {}, AllowInterrupts);
     graph_.ReportHits();
     found_.clear();
     for (uint32_t i = 0; i < beam_.size(); ++i) {
@@ -127,8 +129,8 @@ class Inserter {
 
   enum class Found { kGone, kLive, kJoined };
 
-  // Looks at a candidate under lock: it must be live to be linked to; if it holds the same vector, the
-  // row joins it.
+  // Looks at a candidate under lock: it must be live to be linked to; if it holds the same vector,
+  // the row joins it.
   Found Examine(Candidate c) {
     const format::Place at = view_.geometry.NodeAt(c.id);
     pg::PageRef page = graph_.Lock(at.block, PageKind::kNodes);
@@ -162,7 +164,8 @@ class Inserter {
     pg::PageRef chain =
         pg::ReadPage(view_.rel, chain_block, BUFFER_LOCK_EXCLUSIVE, PageKind::kChain);
     uint32_t slot = 0;
-    while (slot < view_.meta.chunks_per_page && view_.Chunk(chain.page, slot)->node != kNoId) ++slot;
+    while (slot < view_.meta.chunks_per_page && view_.Chunk(chain.page, slot)->node != kNoId)
+      ++slot;
     const format::NodeSlot* node = view_.Node(page.page, at.index);
     const bool possible = node->state == SlotState::kLive && IsEqual(node);
     if (possible && slot < view_.meta.chunks_per_page) {
@@ -190,8 +193,8 @@ class Inserter {
       settled = false;
       if (node->chain != kNoId) {
         const format::Place chunk_at = view_.ChunkAt(node->chain);
-        pg::PageRef chain = pg::ReadPage(view_.rel, chunk_at.block, BUFFER_LOCK_EXCLUSIVE,
-                                         PageKind::kChain);
+        pg::PageRef chain =
+            pg::ReadPage(view_.rel, chunk_at.block, BUFFER_LOCK_EXCLUSIVE, PageKind::kChain);
         const format::ChainChunk* chunk = view_.Chunk(chain.page, chunk_at.index);
         if (chunk->node == id && chunk->count < format::kChunkTids) {
           pg::PageEdit edit = pg::PageEdit::Begin(view_.rel);
@@ -309,7 +312,8 @@ class Inserter {
     }
   }
 
-  // Which of a full list gives way to `to`: the farthest one that the heuristic would not keep. n: none.
+  // Which of a full list gives way to `to`: the farthest one that the heuristic would not keep. n:
+  // none.
   uint32_t VictimOf(NodeId from, const NodeId* links, uint32_t n, NodeId to) {
     const uint8_t* own_code = CopyCode(from);
     if (own_code == nullptr) return n;
@@ -320,8 +324,7 @@ class Inserter {
   uint32_t Victim(const uint8_t* own_code, const uint32_t* links, uint32_t n, uint32_t to,
                   CodeOf&& code_of) {
     VecOf<Candidate, Alloc> candidates(alloc_);
-    const quant::CodeQuery own =
-        view_.codec.PrepareCode(own_code, Prepared(view_.max_links() + 1));
+    const quant::CodeQuery own = view_.codec.PrepareCode(own_code, Prepared(view_.max_links() + 1));
     for (uint32_t i = 0; i < n; ++i) {
       const uint8_t* code = code_of(links[i]);
       if (code == nullptr) return i;  // a dead link gives way at once
@@ -356,7 +359,8 @@ class Inserter {
         visited_.Insert(start.id);
         beam_.Insert(start);
         UpperLayer<decltype(scorer)> layer{graph_, scorer, level};
-        graph::Expand(layer, beam_, visited_, [](Candidate) {}, AllowInterrupts);
+        graph::Expand(
+            layer, beam_, visited_, [](Candidate) {}, AllowInterrupts);
         for (uint32_t i = 0; i < beam_.size(); ++i) {
           if (std::isfinite(beam_.at(i).key)) found_.push_back(beam_.at(i));
         }
@@ -391,8 +395,8 @@ class Inserter {
     if (n >= view_.meta.m) {
       const uint8_t* own_code = CopyUpperCode(from, level);
       if (own_code == nullptr) return;
-      replaced = Victim(own_code, links, n, to,
-                        [&](RecordId r) { return CopyUpperCode(r, level); });
+      replaced =
+          Victim(own_code, links, n, to, [&](RecordId r) { return CopyUpperCode(r, level); });
       if (replaced == n) return;
     }
     pg::PageRef page = pg::ReadPage(view_.rel, at.block, BUFFER_LOCK_EXCLUSIVE, PageKind::kUpper);

@@ -1,10 +1,10 @@
 // Index scans: README section "Scan".
 //
 // Rounds of beam search fill a heap of candidates ordered by the lower bound of their distance. The
-// nearest is taken out and made more exact (traversal code, refinement code, table row) until one is
-// known to be no farther than all others: that one is emitted. When half of a round's candidates have
-// been emitted the next round starts from what fell off the beam; when nothing is left to start from, a
-// sweep over the node pages finds the rows that the graph did not reach.
+// nearest is taken out and made more exact (traversal code, refinement code, table row) until one
+// is known to be no farther than all others: that one is emitted. When half of a round's candidates
+// have been emitted the next round starts from what fell off the beam; when nothing is left to
+// start from, a sweep over the node pages finds the rows that the graph did not reach.
 #include <algorithm>
 #include <cmath>
 
@@ -77,8 +77,8 @@ struct ScanState {
   float x_norm = 0;
   Phase phase = Phase::kStart;
   Beam<Alloc> beam;
-  VisitedSet<Alloc> visited;   // scored by the walk
-  VisitedSet<Alloc> emitted;   // emitted, held back, or found to have no visible row
+  VisitedSet<Alloc> visited;  // scored by the walk
+  VisitedSet<Alloc> emitted;  // emitted, held back, or found to have no visible row
   VecOf<Candidate, Alloc> spill;
   VecOf<NodeId, Alloc> found;  // of a round, on their way to items
   VecOf<Item, Alloc> items;
@@ -103,14 +103,12 @@ struct ScanOpaque {
   EState* executor;
 };
 
-size_t MemoryLimit() {
-  return static_cast<size_t>(work_mem * 1024.0 * scan_mem_multiplier);
-}
+size_t MemoryLimit() { return static_cast<size_t>(work_mem * 1024.0 * scan_mem_multiplier); }
 
 // --- reading rows -------------------------------------------------------------------------------
 
-// Appends the TIDs of a node to the pool; the number of them. Locks: the node page shared, then chain
-// pages one by one (L2, L4).
+// Appends the TIDs of a node to the pool; the number of them. Locks: the node page shared, then
+// chain pages one by one (L2, L4).
 uint32_t ReadTids(ScanState& s, NodeId id) {
   const IndexView& view = *s.view;
   const format::Place at = view.geometry.NodeAt(id);
@@ -140,7 +138,8 @@ uint32_t ReadTids(ScanState& s, NodeId id) {
         next = chunk->next;
         pg::Release(chain);
         // Each chunk is used once, so a chain longer than the table is a circle.
-        if (s.tids.size() - before > uint64_t{view.meta.chunks_per_page} * 8 * s.graph.blocks() + 8) {
+        if (s.tids.size() - before >
+            uint64_t{view.meta.chunks_per_page} * 8 * s.graph.blocks() + 8) {
           pg::ReportCorrupted(view.rel, chunk_at.block, "a chain runs in a circle");
         }
       }
@@ -164,8 +163,7 @@ float ExactKey(const ScanState& s, const float* row) {
       break;
   }
   const simd::CosineParts parts = kernels.cosine_parts(s.x, row, dims);
-  const double cosine =
-      double(parts.ab) / std::sqrt(double(parts.aa) * double(parts.bb));
+  const double cosine = double(parts.ab) / std::sqrt(double(parts.aa) * double(parts.bb));
   return static_cast<float>(2 - 2 * std::clamp(cosine, -1.0, 1.0));
 }
 
@@ -239,7 +237,11 @@ Item Bounded(NodeId id, quant::Estimate estimate, Stage stage) {
   const float key = OrderableKey(estimate.key);
   const float width = std::isfinite(estimate.sigma) ? kEpsilon * estimate.sigma : INFINITY;
   return {std::isfinite(key - width) ? key - width : -INFINITY,
-          std::isnan(key + width) ? INFINITY : key + width, id, 0, 0, stage};
+          std::isnan(key + width) ? INFINITY : key + width,
+          id,
+          0,
+          0,
+          stage};
 }
 
 // Hands candidates over to emission, with the bounds from both codes.
@@ -274,7 +276,8 @@ bool LimitReached(const ScanState& s) {
   return max_scan_tuples > 0 && s.visited.count() >= static_cast<uint64_t>(max_scan_tuples);
 }
 
-// Walks until the beam has settled, then hands its candidates over. False: there is nowhere to start.
+// Walks until the beam has settled, then hands its candidates over. False: there is nowhere to
+// start.
 bool NextRound(ScanState& s) {
   auto scorer = QueryScorer(s);
   if (s.phase == Phase::kStart) {
@@ -323,7 +326,8 @@ void DrainSpill(ScanState& s) {
 
 // --- sweeping -----------------------------------------------------------------------------------
 
-// Puts the nearest nodes not yet emitted into the heap, as many as memory allows; false: none is left.
+// Puts the nearest nodes not yet emitted into the heap, as many as memory allows; false: none is
+// left.
 bool Sweep(ScanState& s) {
   const IndexView& view = *s.view;
   const size_t limit = std::max<size_t>(MemoryLimit() / sizeof(Item), 1024);

@@ -135,8 +135,8 @@ void GrowNodes(const IndexView& view) {
   FreeSpaceMapVacuumRange(view.rel, added, next);
 }
 
-// Turns the first spare block into a page of `kind`; 0 when there is none. The extension lock is held,
-// so nobody else takes it.
+// Turns the first spare block into a page of `kind`; 0 when there is none. The extension lock is
+// held, so nobody else takes it.
 BlockNumber TakeSpare(const IndexView& view, PageKind kind) {
   const BlockNumber block = Hint(view, &format::Meta::spare_hint);
   if (block == 0) return 0;

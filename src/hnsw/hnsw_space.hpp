@@ -17,20 +17,20 @@ struct FreeSlot {
 
 // A free node slot. `id`: the node it stands for. Locks: the node page (L2), returned locked.
 FreeSlot FindNodeSlot(const IndexView& view, NodeId* id);
-// A free record of an upper page or chunk of a chain page. Locks: the page (L3 or L4), returned locked.
-// Must not be called with a page lock held.
+// A free record of an upper page or chunk of a chain page. Locks: the page (L3 or L4), returned
+// locked. Must not be called with a page lock held.
 FreeSlot FindRecord(const IndexView& view, format::PageKind kind);
 
-// The refinement page of a node, locked exclusively and initialised if a crash left it blank (`edit`
-// then starts from the whole page).
+// The refinement page of a node, locked exclusively and initialised if a crash left it blank
+// (`edit` then starts from the whole page).
 pg::PageRef LockRefinement(const IndexView& view, format::Place at, bool* blank);
 
 // Bytes that the slots of a page of `kind` take.
 uint32_t BodyBytes(const format::Meta& meta, format::PageKind kind);
 // The kind of page that `block` of a node stripe is.
 format::PageKind NodeStripeKind(const IndexView& view, BlockNumber block);
-// Whether the stripe that starts at block `start`, which exists, holds records and chains. A first page
-// that a crash left blank makes it a node stripe.
+// Whether the stripe that starts at block `start`, which exists, holds records and chains. A first
+// page that a crash left blank makes it a node stripe.
 bool IsAuxiliaryStripe(const IndexView& view, BlockNumber start);
 // Empty page of `kind`, as the slots of that kind want it.
 void InitPageOf(const IndexView& view, char* page, format::PageKind kind);

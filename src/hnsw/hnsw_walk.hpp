@@ -1,8 +1,8 @@
 // The graph in pages, as src/graph's search sees it (concept Access).
 //
-// Estimates and neighbour lists come from unpinned reads where they can (src/pg/unpinned.hpp): torn or
-// stale bytes give a wrong estimate or an odd link, both of which are bounded here and corrected by the
-// pinned reads that emission and insertion do.
+// Estimates and neighbour lists come from unpinned reads where they can (src/pg/unpinned.hpp): torn
+// or stale bytes give a wrong estimate or an odd link, both of which are bounded here and corrected
+// by the pinned reads that emission and insertion do.
 #pragma once
 
 #include <cstring>
@@ -30,8 +30,8 @@ class PageGraph {
   NodeId id_limit() const { return id_limit_; }
   void ReportHits() { reader_.ReportHits(); }
 
-  // A page read for sure: pinned, share-locked, checked. Null `page`: blank, or (upper pages aside) of
-  // another kind, which a link made stale by a crash can name.
+  // A page read for sure: pinned, share-locked, checked. Null `page`: blank, or (upper pages aside)
+  // of another kind, which a link made stale by a crash can name.
   pg::PageRef Lock(BlockNumber block, format::PageKind kind);
 
   // --- level 0 ----------------------------------------------------------------------------------
@@ -79,8 +79,7 @@ class PageGraph {
   }
 
   // Estimates from both codes of n nodes; key +infinity for one that is gone.
-  void Refine(const quant::SearchQuery& query, const NodeId* ids, uint32_t n,
-              quant::Estimate* out);
+  void Refine(const quant::SearchQuery& query, const NodeId* ids, uint32_t n, quant::Estimate* out);
 
   // --- upper levels -----------------------------------------------------------------------------
 
@@ -185,9 +184,7 @@ struct UpperLayer {
   PageGraph& graph;
   Scorer score;
   uint32_t level;
-  uint32_t Neighbours(RecordId id, RecordId* out) {
-    return graph.UpperNeighbours(id, level, out);
-  }
+  uint32_t Neighbours(RecordId id, RecordId* out) { return graph.UpperNeighbours(id, level, out); }
   void Score(const RecordId* ids, uint32_t n, float* keys) {
     for (uint32_t i = 0; i < n; ++i) keys[i] = graph.ScoreUpper(ids[i], level, score);
   }
@@ -195,8 +192,8 @@ struct UpperLayer {
 
 inline void AllowInterrupts(NodeId) { CHECK_FOR_INTERRUPTS(); }
 
-// From the entry point down to `level` (0: a node): the nearest found there, by greedy descent. id kNoId:
-// the index is empty or its upper levels are being repaired; then any live node is a start.
+// From the entry point down to `level` (0: a node): the nearest found there, by greedy descent. id
+// kNoId: the index is empty or its upper levels are being repaired; then any live node is a start.
 template <class Scorer>
 Candidate DescendTo(PageGraph& graph, uint32_t level, Scorer&& score) {
   const format::Meta& meta = graph.view().meta;

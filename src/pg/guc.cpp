@@ -29,10 +29,9 @@ const char* ShowSimdTarget() { return simd::TargetName(); }
 }  // namespace
 
 void DefineSettings() {
-  DefineCustomStringVariable(
-      "ann.simd_target", "Instruction set that the distance kernels use.",
-      "Empty: the best that the CPU has.", &simd_target, "", PGC_USERSET, GUC_NOT_IN_SAMPLE,
-      CheckSimdTarget, AssignSimdTarget, ShowSimdTarget);
+  DefineCustomStringVariable("ann.simd_target", "Instruction set that the distance kernels use.",
+                             "Empty: the best that the CPU has.", &simd_target, "", PGC_USERSET,
+                             GUC_NOT_IN_SAMPLE, CheckSimdTarget, AssignSimdTarget, ShowSimdTarget);
   DefineCustomBoolVariable(
       "ann.unpinned_reads", "Lets index scans estimate distances from pages that they do not pin.",
       "Off: each page is pinned and share-locked for each candidate.", &unpinned_reads, true,

@@ -1,5 +1,5 @@
-// What happens when the server loads the library. This is the only place in src/pg that knows of the
-// folders above it.
+// What happens when the server loads the library. This is the only place in src/pg that knows of
+// the folders above it.
 #include "simd/simd.hpp"
 
 #include "pg/pg.hpp"

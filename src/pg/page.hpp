@@ -1,8 +1,8 @@
 // Reading and editing pages of an index. Every page is checked when it is read: what a damaged page
 // says is an error, never followed.
 //
-// Pages and edits here are plain values without destructors (README, "What may be alive"): whoever reads
-// a page releases it; an error releases all through the resource owner.
+// Pages and edits here are plain values without destructors (README, "What may be alive"): whoever
+// reads a page releases it; an error releases all through the resource owner.
 #pragma once
 
 #include "core/ids.hpp"
@@ -25,9 +25,7 @@ inline const format::PageTail* TailOf(const char* page) {
                                                    sizeof(format::PageTail));
 }
 // A page that a crash left behind between the extension of the file and its first WAL record.
-inline bool IsBlank(const char* page) {
-  return PageIsNew(const_cast<char*>(page));
-}
+inline bool IsBlank(const char* page) { return PageIsNew(const_cast<char*>(page)); }
 inline format::PageKind KindOf(const char* page) { return TailOf(page)->kind; }
 
 // Pins and locks (BUFFER_LOCK_SHARE or _EXCLUSIVE) a page that must be of `kind`.

@@ -10,8 +10,8 @@ namespace ann::pg {
 
 namespace {
 
-// Direct-mapped by block number, shared by all indexes: blocks of one index do not collide while it is
-// smaller than shared_buffers.
+// Direct-mapped by block number, shared by all indexes: blocks of one index do not collide while it
+// is smaller than shared_buffers.
 Buffer* hint_table;
 size_t hint_mask;
 constexpr size_t kMaxHints = size_t{1} << 22;
@@ -24,8 +24,7 @@ void MakeTable() {
 
 }  // namespace
 
-UnpinnedReader::UnpinnedReader(Relation index, bool allowed)
-    : index_(index), file_(FileOf(index)) {
+UnpinnedReader::UnpinnedReader(Relation index, bool allowed) : index_(index), file_(FileOf(index)) {
   if (!allowed || RelationUsesLocalBuffers(index)) return;
   if (hint_table == nullptr) MakeTable();
   hints_ = hint_table;

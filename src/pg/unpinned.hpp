@@ -1,10 +1,10 @@
 // Reads of pages without pin or lock, for estimates only.
 //
-// A hint table, one for the backend, remembers which buffer last held a block. A read checks that the
-// buffer's descriptor still carries our tag and is valid, reads, and checks again. What it read may all
-// the same be torn by a concurrent change, or in the worst case come from a page that was replaced and
-// put back: whoever uses it must bound every number, and must correct by a pinned read whatever the
-// user can see. Shared buffers stay mapped, so the read itself cannot fault.
+// A hint table, one for the backend, remembers which buffer last held a block. A read checks that
+// the buffer's descriptor still carries our tag and is valid, reads, and checks again. What it read
+// may all the same be torn by a concurrent change, or in the worst case come from a page that was
+// replaced and put back: whoever uses it must bound every number, and must correct by a pinned read
+// whatever the user can see. Shared buffers stay mapped, so the read itself cannot fault.
 //
 // Costs of a random page in this server: README.md. The clock sweep sees only pins, so a page whose
 // usage count has fallen below kMinUsage is read the pinned way, which raises it.
@@ -52,11 +52,12 @@ class UnpinnedReader {
     if (hints_ != nullptr) hints_[Slot(block)] = buffer;
   }
 
-  // Pins `block` by its hint when that is right (a third of the cost of the buffer mapping table), else
-  // the ordinary way.
+  // Pins `block` by its hint when that is right (a third of the cost of the buffer mapping table),
+  // else the ordinary way.
   Buffer Pin(BlockNumber block);
 
-  // Adds the pages peeked at since the last call to the statistics, where pinned reads are counted too.
+  // Adds the pages peeked at since the last call to the statistics, where pinned reads are counted
+  // too.
   void ReportHits();
 
  private:
