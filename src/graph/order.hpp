@@ -6,8 +6,8 @@
 
 namespace ann::graph {
 
-// Breadth-first from `start` over links(id, out) -> count; nodes it does not reach follow in their own
-// order. `order[new] = old`.
+// Breadth-first from `start` over links(id, out) -> count; nodes it does not reach follow in their
+// own order. `order[new] = old`.
 template <class Alloc, class Links>
 void BreadthFirst(uint32_t size, NodeId start, Links&& links, const Alloc& alloc,
                   VecOf<NodeId, Alloc>& order) {

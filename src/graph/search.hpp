@@ -12,12 +12,14 @@ namespace ann::graph {
 
 // Where the graph lies.
 //   Neighbours(id, out): the ids that `id` links to, at most kMaxDegree; 0 when the node is gone.
-//   Score(ids, n, keys): the keys of n nodes, smaller is nearer. A node that cannot be scored any more
+//   Score(ids, n, keys): the keys of n nodes, smaller is nearer. A node that cannot be scored any
+//   more
 //     gets +infinity. Called in batches so that it can prefetch.
 template <class A>
-concept Access = requires(A access, NodeId id, NodeId* out, const NodeId* ids, uint32_t n, float* keys) {
+concept Access = requires(A access, NodeId id, NodeId* out, const NodeId* ids, uint32_t n,
+                          float* keys) {
   { access.Neighbours(id, out) } -> std::convertible_to<uint32_t>;
-  { access.Score(ids, n, keys) };
+  {access.Score(ids, n, keys)};
 };
 
 inline constexpr uint32_t kMaxDegree = 256;

@@ -1,50 +1,61 @@
 // Which candidates become neighbours.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
+#include <utility>
 
 #include "core/beam.hpp"
 
 namespace ann::graph {
 
-// The relative-neighbourhood heuristic (Malkov and Yashunin 2018, Algorithm 4): a candidate is taken
-// unless one already taken is nearer to it than it is to the node, so that links point in different
-// directions. Places left over go to the nearest of those passed over (keepPrunedConnections), which
-// holds near-duplicate clusters together.
+// The relative-neighbourhood heuristic (Malkov and Yashunin 2018, Algorithm 4): a candidate is
+// taken unless one already taken is nearer to it than it is to the node, so that links point in
+// different directions. Places left over go to the nearest of those passed over
+// (keepPrunedConnections), which holds near-duplicate clusters together.
 //
-// `candidates`: distinct, sorted nearest first, without the node itself; reordered so that the taken
-// ones stand first. `distance(a, b)` between two ids; `prepare(id)` is called once for each id taken,
-// before distances to it are asked, as `distance(id, other)`. Returns how many were taken, <= limit.
+// `candidates`: distinct, nearest first, without the node itself, at most kMaxCandidates; reordered
+// so that the taken ones stand first and the others behind them. `prepare(t, id)` is called when
+// `id` is taken as number t; `distance(t, id)` is asked between it and later candidates. Returns
+// how many were taken, at most `limit`.
+inline constexpr uint32_t kMaxCandidates = 1024;
+
 template <class Prepare, class Distance>
-uint32_t SelectNeighbours(std::span<Candidate> candidates, uint32_t limit, bool refill,
-                          Prepare&& prepare, Distance&& distance) {
-  uint32_t taken = 0;
-  if (candidates.size() <= limit && refill) return static_cast<uint32_t>(candidates.size());
-  // Passed-over candidates stay in order behind the taken ones: a stable partition by rotation would
-  // cost moves, so the taken ones are swapped forward only through the gap.
-  Candidate passed[1024];
-  uint32_t passed_count = 0;
-  const uint32_t all = static_cast<uint32_t>(std::min<size_t>(candidates.size(), 1024));
-  uint32_t i = 0;
-  for (; i < all && taken < limit; ++i) {
-    const Candidate c = candidates[i];
+uint32_t SelectNeighbours(std::span<Candidate> candidates, uint32_t limit, Prepare&& prepare,
+                          Distance&& distance) {
+  const uint32_t all = static_cast<uint32_t>(std::min<size_t>(candidates.size(), kMaxCandidates));
+  if (all <= limit) return all;
+  Candidate passed[kMaxCandidates];
+  uint32_t passed_count = 0, taken = 0, seen = 0;
+  for (; seen < all && taken < limit; ++seen) {
+    const Candidate c = candidates[seen];
     bool keep = true;
-    for (uint32_t t = 0; t < taken && keep; ++t) {
-      keep = !(distance(t, c.id) < c.key);
-    }
+    for (uint32_t t = 0; t < taken && keep; ++t) keep = !(distance(t, c.id) < c.key);
     if (keep) {
       candidates[taken] = c;
-      prepare(taken, c.id);
-      ++taken;
+      prepare(taken++, c.id);
     } else {
       passed[passed_count++] = c;
     }
   }
-  if (refill) {
-    for (uint32_t p = 0; p < passed_count && taken < limit; ++p) candidates[taken++] = passed[p];
+  // Those seen and not taken fit exactly between the taken ones and the ones never seen.
+  std::copy_n(passed, passed_count, candidates.begin() + taken);
+  return std::min(limit, taken + passed_count);
+}
+
+// A node that no list holds is lost to every walk. Of the candidates that SelectNeighbours did not
+// take, those that would be lost change places with taken ones, the last first, that would not.
+// `linked_elsewhere(id)`: whether another list is known to hold it.
+template <class Linked>
+void KeepReachable(std::span<Candidate> candidates, uint32_t taken, Linked&& linked_elsewhere) {
+  uint32_t last = taken;
+  for (uint32_t i = taken; i < candidates.size(); ++i) {
+    if (linked_elsewhere(candidates[i].id)) continue;
+    while (last > 0 && !linked_elsewhere(candidates[last - 1].id)) --last;
+    if (last == 0) return;
+    std::swap(candidates[--last], candidates[i]);
   }
-  return taken;
 }
 
 }  // namespace ann::graph

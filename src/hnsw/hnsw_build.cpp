@@ -11,6 +11,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "graph/calibrate.hpp"
 #include "graph/memory_graph.hpp"
 #include "graph/order.hpp"
 #include "hnsw/hnsw.hpp"
@@ -168,6 +169,10 @@ void LinkNodes(BuildState& state) {
   }
   pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, graph.size());
   graph.Trim();
+  void* memory =
+      pg::AllocZero<char>(state.context, quant::Codec::QueryBytes(state.view->codec.params()));
+  state.view->meta.default_ef = graph::CalibrateEf(
+      graph, state.view->codec, memory, Alloc(state.context), [] { CHECK_FOR_INTERRUPTS(); });
 }
 
 // Writes the pages of a finished graph, block after block.

@@ -63,7 +63,7 @@ Meta PlanMeta(Metric metric, uint32_t dims, const Options& options, uint64_t see
   meta.m = static_cast<uint16_t>(options.m);
   meta.ef_construction = static_cast<uint16_t>(options.ef_construction);
   meta.seed = seed;
-  meta.default_ef = kDefaultEfSearch;
+  meta.default_ef = kUncalibratedEf;
   meta.entry = kNoId;
   const int total = options.code_bits == kDefaultCodeBits ? kTotalBits : options.code_bits;
   if (!PlanBits(&meta, total)) {

@@ -121,8 +121,9 @@ class Inserter {
           break;
       }
     }
-    base_count_ = Select(std::span<Candidate>(found_.data(), found_.size()), view_.meta.m,
-                         [this](NodeId id) { return CopyCode(id); });
+    base_count_ =
+        Select(std::span<Candidate>(found_.data(), found_.size()), graph::OwnLinks(view_.meta.m, 0),
+               [this](NodeId id) { return CopyCode(id); });
     std::copy_n(found_.begin(), base_count_, base_);
     return true;
   }
@@ -233,7 +234,7 @@ class Inserter {
       return static_cast<const uint8_t*>(nullptr);
     };
     return graph::SelectNeighbours(
-        candidates, limit, true,
+        candidates, limit,
         [&](uint32_t t, NodeId id) {
           const uint8_t* code = find(id);
           if (code == nullptr) code = draft_.coded;
@@ -306,6 +307,7 @@ class Inserter {
         view_.Links(changed)[place] = to;
         if (room) ++changed->neighbour_count;
         edit.Finish();
+        ++linked_back_;
       }
       pg::Release(page);
       if (gone || same || room) return;
@@ -317,12 +319,14 @@ class Inserter {
   uint32_t VictimOf(NodeId from, const NodeId* links, uint32_t n, NodeId to) {
     const uint8_t* own_code = CopyCode(from);
     if (own_code == nullptr) return n;
-    return Victim(own_code, links, n, to, [this](NodeId id) { return CopyCode(id); });
+    return Victim(
+        own_code, links, n, to, [this](NodeId id) { return CopyCode(id); },
+        [this, from](NodeId id) { return graph_.LinkedElsewhere(id, from); });
   }
 
-  template <class CodeOf>
+  template <class CodeOf, class Linked>
   uint32_t Victim(const uint8_t* own_code, const uint32_t* links, uint32_t n, uint32_t to,
-                  CodeOf&& code_of) {
+                  CodeOf&& code_of, Linked&& linked_elsewhere) {
     VecOf<Candidate, Alloc> candidates(alloc_);
     const quant::CodeQuery own = view_.codec.PrepareCode(own_code, Prepared(view_.max_links() + 1));
     for (uint32_t i = 0; i < n; ++i) {
@@ -335,6 +339,9 @@ class Inserter {
     const uint32_t kept =
         Select(std::span<Candidate>(candidates.data(), candidates.size()), n,
                [&](uint32_t id) { return id == to ? draft_.coded : code_of(id); });
+    graph::KeepReachable(
+        std::span<Candidate>(candidates.data(), candidates.size()), kept,
+        [&](uint32_t id) { return id == to ? linked_back_ > 0 : linked_elsewhere(id); });
     const uint32_t dropped = [&] {
       for (uint32_t i = 0; i < n; ++i) {
         bool stays = false;
@@ -383,6 +390,7 @@ class Inserter {
     edit.Finish();
     pg::Release(free.page);
     graph_ = PageGraph(&view_);  // the file may have grown
+    linked_back_ = 0;
     for (uint32_t i = 0; i < count; ++i) LinkUpper(found_[i].id, level, record);
     return record;
   }
@@ -395,8 +403,9 @@ class Inserter {
     if (n >= view_.meta.m) {
       const uint8_t* own_code = CopyUpperCode(from, level);
       if (own_code == nullptr) return;
-      replaced =
-          Victim(own_code, links, n, to, [&](RecordId r) { return CopyUpperCode(r, level); });
+      replaced = Victim(
+          own_code, links, n, to, [&](RecordId r) { return CopyUpperCode(r, level); },
+          [&](RecordId r) { return graph_.UpperLinkedElsewhere(r, level, from); });
       if (replaced == n) return;
     }
     pg::PageRef page = pg::ReadPage(view_.rel, at.block, BUFFER_LOCK_EXCLUSIVE, PageKind::kUpper);
@@ -411,6 +420,7 @@ class Inserter {
       view_.Links(changed)[place] = to;
       if (room) ++changed->neighbour_count;
       edit.Finish();
+      ++linked_back_;
     }
     pg::Release(page);
   }
@@ -440,6 +450,7 @@ class Inserter {
   Draft draft_{};
   Candidate base_[graph::kMaxDegree];
   uint32_t base_count_ = 0;
+  uint32_t linked_back_ = 0;  // neighbours that hold the new node, on the level at hand
   bool joined_ = false;
   quant::CodeQuery selected_[graph::kMaxDegree];
 };

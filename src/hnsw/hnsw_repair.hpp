@@ -41,7 +41,7 @@ class ListRepair {
     const size_t pool = std::max<size_t>(view_.meta.ef_construction, size_t{2} * limit);
     if (candidates_.size() > pool) candidates_.resize(pool);
     const uint32_t taken = graph::SelectNeighbours(
-        std::span<Candidate>(candidates_.data(), candidates_.size()), limit, true,
+        std::span<Candidate>(candidates_.data(), candidates_.size()), limit,
         [&](uint32_t t, uint32_t i) { taken_[t] = Prepare(t, Code(i)); },
         [&](uint32_t t, uint32_t i) { return view_.codec.CodeDistance(taken_[t], Code(i)); });
     for (uint32_t t = 0; t < taken; ++t) out[t] = ids_[candidates_[t].id];

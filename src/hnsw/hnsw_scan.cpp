@@ -403,7 +403,8 @@ bool EmitNearest(IndexScanDesc scan) {
         }
         continue;
       }
-      if (s.x != nullptr) item.lower = (item.lower + item.upper) / 2;
+      // What a later round finds must be no nearer than this row can be far.
+      item.lower = item.upper;
     }
     s.emitted.Insert(item.id);
     if (s.quota > 0) --s.quota;
