@@ -317,7 +317,7 @@ class Checker {
     }
   }
 
-  // I6. Vectors beyond float's range have factors that say nothing, with slope and length 0.
+  // I6. Vectors beyond the range of floats have factors that say nothing: slope and length 0, any error.
   void CheckFactors(BlockNumber block, uint32_t slot, const uint8_t* coded) {
     const quant::Metric metric = view_->codec.params().metric;
     float extra = 0;
@@ -337,7 +337,7 @@ class Checker {
         std::memcpy(&extra, coded + sizeof factors, sizeof extra);
       }
     }
-    if (!sound || !(extra >= 0)) {
+    if (!sound || extra < 0) {
       Fail(Invariant::kFactors, block, slot, "factors that no vector has");
     }
   }

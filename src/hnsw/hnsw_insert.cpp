@@ -96,8 +96,34 @@ class Inserter {
 
   // Fills base_ with the neighbours to be. False: an equal vector took the row.
   bool Search() {
-    auto scorer = Scorer();
     base_count_ = 0;
+    // A vacuum may have freed the entry point, or a record on the way down, since it was read.
+    constexpr int kAttempts = 3;
+    for (int attempt = 0; attempt < kAttempts; ++attempt) {
+      if (attempt > 0) ReloadEntry();
+      if (view_.meta.entry == kNoId) return true;
+      if (!Walk()) return false;
+      if (!found_.empty()) break;
+    }
+    base_count_ =
+        Select(std::span<Candidate>(found_.data(), found_.size()), graph::OwnLinks(view_.meta.m, 0),
+               [this](NodeId id) { return CopyCode(id); });
+    std::copy_n(found_.begin(), base_count_, base_);
+    return true;
+  }
+
+  void ReloadEntry() {
+    const pg::PageRef page =
+        pg::ReadPage(view_.rel, kMetaBlock, BUFFER_LOCK_SHARE, PageKind::kMeta);
+    view_.meta.entry = MetaOn(page.page)->entry;
+    view_.meta.entry_level = MetaOn(page.page)->entry_level;
+    pg::Release(page);
+  }
+
+  // Fills found_ with the live nodes near the vector. False: an equal vector took the row.
+  bool Walk() {
+    auto scorer = Scorer();
+    found_.clear();
     const Candidate start = DescendTo(graph_, 0, scorer);
     if (start.id == kNoId) return true;
     beam_.Reset(std::max<uint32_t>(view_.meta.ef_construction, 8));
@@ -108,7 +134,6 @@ class Inserter {
     graph::Expand(
         layer, beam_, visited_, [](Candidate) {}, AllowInterrupts);
     graph_.ReportHits();
-    found_.clear();
     for (uint32_t i = 0; i < beam_.size(); ++i) {
       const Candidate c = beam_.at(i);
       switch (Examine(c)) {
@@ -121,10 +146,6 @@ class Inserter {
           break;
       }
     }
-    base_count_ =
-        Select(std::span<Candidate>(found_.data(), found_.size()), graph::OwnLinks(view_.meta.m, 0),
-               [this](NodeId id) { return CopyCode(id); });
-    std::copy_n(found_.begin(), base_count_, base_);
     return true;
   }
 
@@ -266,8 +287,11 @@ class Inserter {
     node->chain = kNoId;
     node->set_hash(draft_.hash);
     std::memcpy(view_.Coded(node), draft_.coded, view_.codec.coded_bytes());
-    node->neighbour_count = static_cast<uint16_t>(base_count_);
-    for (uint32_t i = 0; i < base_count_; ++i) view_.Links(node)[i] = base_[i].id;
+    node->neighbour_count = 0;
+    for (uint32_t i = 0; i < base_count_; ++i) {
+      // This very slot may have been a candidate, if a vacuum has freed it since.
+      if (base_[i].id != id) view_.Links(node)[node->neighbour_count++] = base_[i].id;
+    }
     if (fine.page != nullptr) {
       char* page = blank ? edit.EditWhole(fine) : edit.Edit(fine);
       if (blank) {
@@ -282,11 +306,17 @@ class Inserter {
     return id;
   }
 
+  static bool Contains(const uint32_t* links, uint32_t n, uint32_t id) {
+    return std::find(links, links + n, id) != links + n;
+  }
+
   // Links `to` (the new node) from `from`. Locks: the node page of `from` (L2).
   void LinkBase(NodeId from, NodeId to) {
     const format::Place at = view_.geometry.NodeAt(from);
     // What pruning needs is read before the lock is taken; if the list changes meanwhile, again.
     for (int attempt = 0; attempt < 3; ++attempt) {
+      if (attempt > 0)
+        graph_ = PageGraph(&view_);  // the list may name nodes of a stripe just added
       NodeId links[graph::kMaxDegree];
       const uint32_t n = graph_.Neighbours(from, links);
       uint32_t replaced = n;
@@ -296,7 +326,9 @@ class Inserter {
       }
       pg::PageRef page = pg::ReadPage(view_.rel, at.block, BUFFER_LOCK_EXCLUSIVE, PageKind::kNodes);
       const format::NodeSlot* node = view_.Node(page.page, at.index);
-      const bool gone = node->state != SlotState::kLive;
+      // A slot used anew may be linked to from its former life.
+      const bool gone =
+          node->state != SlotState::kLive || Contains(view_.Links(node), node->neighbour_count, to);
       const bool same = node->neighbour_count == n &&
                         std::memcmp(view_.Links(node), links, n * sizeof(NodeId)) == 0;
       const bool room = node->neighbour_count < view_.max_links();
@@ -413,7 +445,8 @@ class Inserter {
     const bool same = record->neighbour_count == n &&
                       std::memcmp(view_.Links(record), links, n * sizeof(RecordId)) == 0;
     const bool room = record->neighbour_count < view_.meta.m;
-    if (record->state == SlotState::kLive && record->level == level && (same || room)) {
+    if (record->state == SlotState::kLive && record->level == level && (same || room) &&
+        !Contains(view_.Links(record), record->neighbour_count, to)) {
       pg::PageEdit edit = pg::PageEdit::Begin(view_.rel);
       format::UpperSlot* changed = view_.Upper(edit.Edit(page), at.index);
       const uint32_t place = room ? changed->neighbour_count : replaced;

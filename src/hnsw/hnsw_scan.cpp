@@ -395,7 +395,7 @@ bool EmitNearest(IndexScanDesc scan) {
       const bool separated =
           s.x == nullptr || s.items.empty() || item.upper <= s.items.front().lower;
       if (!separated) {
-        if (FetchExact(scan, &s.tids[item.tids], item.count, &item.lower)) {
+        if (FetchExact(scan, s.tids.data() + item.tids, item.count, &item.lower)) {
           item.stage = Stage::kExact;
           PushItem(s, item);
         } else {

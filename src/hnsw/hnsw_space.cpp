@@ -88,7 +88,6 @@ bool AtStripeStart(const IndexView& view, BlockNumber block) {
 PageKind AppendToNodeStripe(const IndexView& view, BlockNumber block) {
   const PageKind kind = NodeStripeKind(view, block);
   AppendPage(view, kind);
-  if (kind == PageKind::kNodes) RecordRoom(view, block);
   return kind;
 }
 
@@ -131,6 +130,8 @@ void GrowNodes(const IndexView& view) {
     }
     ++next;
   }
+  // Not before the refinement pages are there: others may take a slot at once.
+  RecordRoom(view, added);
   UnlockRelationForExtension(view.rel, ExclusiveLock);
   FreeSpaceMapVacuumRange(view.rel, added, next);
 }
@@ -151,15 +152,23 @@ BlockNumber TakeSpare(const IndexView& view, PageKind kind) {
   return block;
 }
 
+// The extension lock is held; `first`: the file's end.
+void CompleteNodeStripe(const IndexView& view, BlockNumber first) {
+  BlockNumber next = first;
+  for (; !AtStripeStart(view, next); ++next) AppendToNodeStripe(view, next);
+  for (BlockNumber block = first; block < next; ++block) {
+    if (NodeStripeKind(view, block) == PageKind::kNodes) RecordRoom(view, block);
+  }
+  FreeSpaceMapVacuumRange(view.rel, first, next);
+}
+
 // Adds a page of records. A node stripe under way is completed first: it stays usable.
 BlockNumber GrowRecords(const IndexView& view, PageKind kind) {
   LockRelationForExtension(view.rel, ExclusiveLock);
   BlockNumber block = TakeSpare(view, kind);
   if (block == 0) {
-    BlockNumber next = RelationGetNumberOfBlocks(view.rel);
-    if (!InAuxiliaryStripe(view, next)) {
-      for (; !AtStripeStart(view, next); ++next) AppendToNodeStripe(view, next);
-    }
+    const BlockNumber first = RelationGetNumberOfBlocks(view.rel);
+    if (!InAuxiliaryStripe(view, first)) CompleteNodeStripe(view, first);
     block = AppendPage(view, kind);
   }
   UnlockRelationForExtension(view.rel, ExclusiveLock);
@@ -179,6 +188,26 @@ uint32_t FreeSlotOn(const IndexView& view, const char* page, PageKind kind) {
     }
   }
   return kNone;
+}
+
+// The next page of `kind` behind `block` that has room; 0: none. Vacuum sets the hint back to the first
+// one, and between two vacuums it only moves forward, so that each page is looked at once.
+BlockNumber NextWithRoom(const IndexView& view, PageKind kind, BlockNumber block) {
+  const BlockNumber blocks = RelationGetNumberOfBlocks(view.rel);
+  for (++block; block < blocks; ++block) {
+    CHECK_FOR_INTERRUPTS();
+    const uint32_t stripe = view.geometry.StripeOf(block);
+    if (!IsAuxiliaryStripe(view, view.geometry.StripeStart(stripe))) {
+      block = view.geometry.StripeStart(stripe + 1) - 1;
+      continue;
+    }
+    const pg::PageRef page = pg::ReadAnyPage(view.rel, block, BUFFER_LOCK_SHARE);
+    const bool room = !pg::IsBlank(page.page) && pg::KindOf(page.page) == kind &&
+                      FreeSlotOn(view, page.page, kind) != kNone;
+    pg::Release(page);
+    if (room) return block;
+  }
+  return 0;
 }
 
 }  // namespace
@@ -220,8 +249,9 @@ FreeSlot FindNodeSlot(const IndexView& view, NodeId* id) {
 }
 
 FreeSlot FindRecord(const IndexView& view, PageKind kind) {
-  BlockNumber block =
-      Hint(view, kind == PageKind::kUpper ? &format::Meta::upper_hint : &format::Meta::chain_hint);
+  const auto hint =
+      kind == PageKind::kUpper ? &format::Meta::upper_hint : &format::Meta::chain_hint;
+  BlockNumber block = Hint(view, hint);
   for (;;) {
     CHECK_FOR_INTERRUPTS();
     if (block != 0) {
@@ -229,6 +259,11 @@ FreeSlot FindRecord(const IndexView& view, PageKind kind) {
       const uint32_t slot = FreeSlotOn(view, page.page, kind);
       if (slot != kNone) return {page, slot};
       pg::Release(page);
+      block = NextWithRoom(view, kind, block);
+      if (block != 0) {
+        SetHint(view, hint, block);
+        continue;
+      }
     }
     block = GrowRecords(view, kind);
   }
