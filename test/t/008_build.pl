@@ -1,0 +1,70 @@
+# A build tells how far it is, ends at once when it is cancelled, and keeps within its memory.
+use strict;
+use warnings;
+use Test::More;
+use Time::HiRes qw(time sleep);
+use PostgreSQL::Test::Utils;
+use AnnTest qw(new_node load_base load_queries recall is_intact no_crash psql_code);
+
+my $node = new_node('build');
+load_base($node, 0, 10000);
+load_queries($node, 100);
+
+# Progress, seen from another session; the build is cancelled when a thousand rows are done.
+my ($out, $err) = ('', '');
+my $session = IPC::Run::start(
+	[ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-v', 'VERBOSITY=verbose', '-c',
+		'CREATE INDEX base_v ON base USING hnsw (v vector_l2_ops) WITH (m = 48, ef_construction = 400)' ],
+	'>', \$out, '2>', \$err);
+my (%phases, $total, $done_most);
+my $end = time() + 120;
+while (time() < $end)
+{
+	my $row = $node->safe_psql('postgres', 'SELECT phase, tuples_total, tuples_done FROM pg_stat_progress_create_index');
+	my ($phase, $tuples_total, $tuples_done) = split /\|/, $row;
+	if (defined $phase && $phase =~ s/^building index: //)
+	{
+		$phases{$phase} = 1;
+		$total = $tuples_total if $tuples_total;
+		$done_most = $tuples_done if $tuples_done && $tuples_done > ($done_most // 0);
+		last if defined $done_most && $done_most > 1000 && $total;
+	}
+	sleep(0.02);
+}
+my @known = ('initializing', 'sampling rows', 'loading tuples', 'linking nodes', 'writing pages');
+my %known = map { $_ => 1 } @known;
+is(join(', ', grep { !$known{$_} } keys %phases), '', 'phases: ' . join(', ', sort keys %phases));
+ok(scalar(%phases), 'a phase was seen');
+# Equal rows are linked once.
+cmp_ok($total // 0, '>', 9000, "tuples_total $total");
+my $cancelled = time();
+is($node->safe_psql('postgres', q{SELECT pg_cancel_backend(pid) FROM pg_stat_progress_create_index}), 't', 'a running build is cancelled');
+$session->finish;
+cmp_ok(time() - $cancelled, '<', 5, 'it ends soon');
+like($err, qr/ERROR:\s+57014/, 'as cancelled');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_class WHERE relname = 'base_v'}), 0, 'and leaves no index');
+
+# Builds that do not fit the memory they are given still end, and well.
+for my $memory ('1MB', '3MB')
+{
+	my ($code, $text) = psql_code($node, "SET maintenance_work_mem = '$memory'; CREATE INDEX base_v ON base USING hnsw (v vector_l2_ops)");
+	is($code, '00000', "maintenance_work_mem = $memory: the index is built") or diag($text);
+	my $recall = recall($node, 'base', '<->', 10);
+	cmp_ok($recall, '>=', 0.95, "maintenance_work_mem = $memory: recall\@10 $recall");
+	is_intact($node, 'base_v', "maintenance_work_mem = $memory: intact");
+	$node->safe_psql('postgres', 'DROP INDEX base_v');
+}
+
+# The same table gives the same index.
+$node->safe_psql('postgres', q{
+CREATE INDEX base_a ON base USING hnsw (v vector_l2_ops);
+CREATE INDEX base_b ON base USING hnsw (v vector_l2_ops);
+CHECKPOINT});
+my @pages = map { slurp_file($node->data_dir . '/' . $node->safe_psql('postgres', "SELECT pg_relation_filepath('base_$_')")) } qw(a b);
+# LSNs and checksums are not the index's own.
+for my $file (@pages) { substr($file, $_ * 8192, 10) = '' for reverse 0 .. length($file) / 8192 - 1; }
+ok($pages[0] eq $pages[1], 'two builds give the same pages');
+
+no_crash($node, 'no backend died');
+$node->stop;
+done_testing();
