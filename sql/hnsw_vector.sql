@@ -194,6 +194,17 @@ SELECT count(*), count(DISTINCT id) FROM (SELECT id FROM items ORDER BY v <-> '[
 SELECT avg((SELECT count(*) FROM unnest(search_one(v, 10)) a(id) WHERE id = ANY (search_exactly(v, 10)))) / 10 >= 0.95
   AS recall FROM queries;
 
+-- vacuum with a worker for each index
+CREATE INDEX items_cosine ON items USING hnsw (v vector_cosine_ops);
+SET min_parallel_index_scan_size = 0;
+DELETE FROM items WHERE kind = 4;
+VACUUM (PARALLEL 2) items;
+RESET min_parallel_index_scan_size;
+SELECT count(*), count(DISTINCT id) FROM (SELECT id FROM items ORDER BY v <-> '[0,0,0,0,0,0,0,0]' LIMIT 3000) r;
+SELECT count(*), count(DISTINCT id) FROM (SELECT id FROM items ORDER BY v <=> '[1,0,0,0,0,0,0,0]' LIMIT 3000) r;
+SELECT ann_index_check('items_v'), ann_index_check('items_cosine');
+DROP INDEX items_cosine;
+
 -- delete all, vacuum, fill again
 DELETE FROM items;
 VACUUM items;
