@@ -297,8 +297,7 @@ bool NextRound(ScanState& s) {
     const size_t n = std::min<size_t>(s.round_ef, s.spill.size());
     std::nth_element(s.spill.begin(), s.spill.begin() + (n - 1), s.spill.end(), Nearer);
     for (size_t i = 0; i < n; ++i) s.beam.Insert(s.spill[i]);
-    std::copy(s.spill.end() - std::min(n, s.spill.size() - n), s.spill.end(), s.spill.begin());
-    s.spill.resize(s.spill.size() - n);
+    s.spill.erase(s.spill.begin(), s.spill.begin() + n);
   }
   BaseLayer<decltype(scorer)> layer{s.graph, scorer};
   graph::Expand(
@@ -354,7 +353,7 @@ bool Sweep(ScanState& s) {
     pg::Release(page);
     if (nearest.size() > 2 * limit) {
       std::nth_element(nearest.begin(), nearest.begin() + limit, nearest.end(), nearer);
-      nearest.resize(limit);
+      nearest.erase(nearest.begin() + limit, nearest.end());
       s.sweep_again = true;
     }
   }
