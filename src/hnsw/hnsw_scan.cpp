@@ -391,8 +391,11 @@ bool EmitNearest(IndexScanDesc scan) {
     if (item.stage == Stage::kRefined) {
       item.tids = static_cast<uint32_t>(s.tids.size());
       item.count = ReadTids(s, item.id);
+      // Its order is known without its row: it is farther than all that was emitted and nearer than
+      // all that is left.
       const bool separated =
-          s.x == nullptr || s.items.empty() || item.upper <= s.items.front().lower;
+          s.x == nullptr ||
+          (item.lower >= s.last && (s.items.empty() || item.upper <= s.items.front().lower));
       if (!separated) {
         if (FetchExact(scan, s.tids.data() + item.tids, item.count, &item.lower)) {
           item.stage = Stage::kExact;
