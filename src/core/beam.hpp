@@ -17,7 +17,8 @@ struct Candidate {
   NodeId id;
 };
 
-// Order of all heaps: by key, then by id, so that equal keys do not depend on the path taken.
+// Order of heaps and sorted lists: by key, then by id, so that equal keys do not depend on the path
+// taken. (The beam keeps whichever of equal keys came first.)
 inline bool Nearer(const Candidate& a, const Candidate& b) {
   return a.key < b.key || (a.key == b.key && a.id < b.id);
 }

@@ -10,6 +10,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <span>
 
 #include "core/arena.hpp"
 #include "core/beam.hpp"
@@ -50,7 +51,7 @@ class MemoryGraph {
   MemoryGraph(const Alloc& alloc, const quant::Codec& codec, const BuildParams& params)
       : codec_(codec),
         params_(params),
-        cap_(2 * params.m + (2 * params.m + 2) / 3),
+        cap_(std::min(2 * params.m + (2 * params.m + 2) / 3, kMaxDegree)),
         list_at_(static_cast<uint32_t>(RoundUp(codec.coded_bytes(), 4))),
         slots_(alloc, RoundUp(list_at_ + 4 + 4 * size_t{cap_}, 64)),
         refinements_(alloc, RoundUp(std::max<size_t>(codec.refinement_bytes(), 8), 8)),
@@ -111,7 +112,9 @@ class MemoryGraph {
   void Freeze() {
     if (codec_.params().metric != quant::Metric::kInnerProduct) return;
     for (NodeId id = 0; id < size(); ++id) {
-      max_norm_ = std::max(max_norm_, std::sqrt(codec_.SquaredNorm(slots_[id])));
+      // Lengths that left float's range would lift all others to infinity.
+      const float norm = std::sqrt(codec_.SquaredNorm(slots_[id]));
+      if (std::isfinite(norm)) max_norm_ = std::max(max_norm_, norm);
     }
     for (NodeId id = 0; id < size(); ++id) codec_.SetLift(slots_[id], max_norm_);
   }
@@ -176,7 +179,7 @@ class MemoryGraph {
   void Search(Scorer&& score, uint32_t ef, Beam<Alloc>& beam, VisitedSet<Alloc>& visited) const {
     beam.Reset(ef);
     if (entry_ == kNoId) return;
-    Candidate start{score(slots_[entry_]), entry_};
+    Candidate start{OrderableKey(score(slots_[entry_])), entry_};
     for (uint32_t l = top_; l > 0; --l) {
       Layer<Scorer&> layer{*this, score, l};
       start = Descend(layer, start, [](NodeId) {});

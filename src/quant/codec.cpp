@@ -32,6 +32,13 @@ float LargestMagnitude(const float* x, size_t dims) {
   return largest;
 }
 
+// Squared lengths above this count as infinite: sums of four of them, as distances make, stay
+// finite.
+constexpr double kLongest = 0x1p124;
+
+// Estimate promises that the true key lies within so many sigma.
+constexpr float kConfidence = 5;
+
 // Steps of 0 (all-zero or denormal vectors) code every value alike.
 float Inverse(float step) { return step > 0 && std::isfinite(1 / step) ? 1 / step : 0; }
 
@@ -41,6 +48,9 @@ T* Carve(char*& at, size_t n) {
   at += RoundUp(n * sizeof(T), 8);
   return p;
 }
+
+// `u` rounded down to a code. NaN, which a sum that left float's range may be, becomes `top`.
+uint8_t Code(float u, float top) { return static_cast<uint8_t>(std::max(0.0f, std::min(top, u))); }
 
 float Load(const uint8_t* at) {
   float value;
@@ -53,6 +63,11 @@ T LoadFactors(const uint8_t* at) {
   T factors;
   std::memcpy(&factors, at, sizeof factors);
   return factors;
+}
+
+// d, by which a decoded vector is d * y. The ratio first: slope * decoded may leave float's range.
+float DecodedScale(const Factors& factors) {
+  return factors.decoded > 0 ? factors.slope * (factors.decoded / factors.norm) : 0;
 }
 
 }  // namespace
@@ -82,15 +97,14 @@ Codec::Codec(const CodecParams& params, const float* mean, void* memory)
 
   const int bits = params.traversal_bits;
   code_bytes_ = static_cast<uint32_t>(simd::PlaneBytes(bits, dims));
-  factor_bytes_ = is_l1()                                     ? sizeof(float)
+  factor_bytes_ = is_l1()                                  ? sizeof(float)
                   : params.metric == Metric::kInnerProduct ? sizeof(Factors) + sizeof(float)
-                                                              : sizeof(Factors);
+                                                           : sizeof(Factors);
   dot_ = bits == 2 ? kernels_.dot2 : kernels_.dot4;
   sad_ = bits == 2 ? kernels_.sad2 : bits == 4 ? kernels_.sad4 : kernels_.sad8;
   high_bytes_ = low_bytes_ = refinement_bytes_ = 0;
   if (params.refinement_bits > 0) {
-    high_bytes_ =
-        static_cast<uint32_t>(simd::PlaneBytes(HighBits(params.refinement_bits), dims));
+    high_bytes_ = static_cast<uint32_t>(simd::PlaneBytes(HighBits(params.refinement_bits), dims));
     if (params.refinement_bits == 6) low_bytes_ = static_cast<uint32_t>(simd::PlaneBytes(2, dims));
     refinement_bytes_ = static_cast<uint32_t>(sizeof(RefinementFactors)) + high_bytes_ + low_bytes_;
   }
@@ -102,7 +116,9 @@ void Codec::Transform(const float* x, float* work) const {
   if (params_.metric == Metric::kCosine) {
     double norm = 0;  // in double: the squares of large values leave float's range
     for (size_t i = 0; i < dims; ++i) norm += double(x[i]) * x[i];
-    kernels.scale(x, static_cast<float>(1 / std::sqrt(norm)), work, dims);
+    // The factor, too: 1 / |x| of a denormal x is no float.
+    const double factor = 1 / std::sqrt(norm);
+    for (size_t i = 0; i < dims; ++i) work[i] = static_cast<float>(x[i] * factor);
     kernels.subtract(work, mean_, work, dims);
   } else {
     kernels.subtract(x, mean_, work, dims);
@@ -117,21 +133,24 @@ float Codec::EncodePlane(const float* r, float step, int bits, uint8_t* values) 
   const float top = 2 * half - 1, centre = Centre(bits);
   double yr = 0, yy = 0, rr = 0;
   for (size_t i = 0; i < params_.dims; ++i) {
-    float u = std::clamp(std::floor(r[i] * inverse) + half, 0.0f, top);
-    values[i] = static_cast<uint8_t>(u);
-    double y = u - centre;
+    values[i] = Code(std::floor(r[i] * inverse) + half, top);
+    double y = values[i] - centre;
     yr += y * r[i], yy += y * y, rr += double(r[i]) * r[i];
   }
   return static_cast<float>(std::max(0.0, rr - yr * yr / yy));
 }
 
-void Codec::EncodeGrid(const float* work, uint8_t* values) const {
-  const float inverse = Inverse(params_.l1_step);
+float Codec::EncodeGrid(const float* work, uint8_t* values) const {
+  const float step = params_.l1_step, inverse = Inverse(step);
   const float half = static_cast<float>(1 << (params_.traversal_bits - 1));
+  double beyond = 0;
   for (size_t i = 0; i < params_.dims; ++i) {
-    values[i] = static_cast<uint8_t>(
-        std::clamp(std::nearbyint(work[i] * inverse) + half, 0.0f, 2 * half - 1));
+    values[i] = Code(std::nearbyint(work[i] * inverse) + half, 2 * half - 1);
+    const float rest = std::fabs(work[i] - (values[i] - half) * step);
+    // 1/2 and what the rounding of a float may add.
+    if (!(rest <= 0.501f * step)) beyond += rest;
   }
+  return static_cast<float>(std::min<double>(beyond, INFINITY));
 }
 
 void Codec::Encode(const float* work, uint8_t* coded, uint8_t* refinement) const {
@@ -139,15 +158,8 @@ void Codec::Encode(const float* work, uint8_t* coded, uint8_t* refinement) const
   const size_t dims = params_.dims;
   uint8_t* values = values_;
   if (is_l1()) {
-    EncodeGrid(work, values);
-    const float half = static_cast<float>(1 << (bits - 1));
-    double error = 0;
-    for (size_t i = 0; i < dims; ++i) {
-      double e = work[i] - (values[i] - half) * params_.l1_step;
-      error += e * e;
-    }
-    float rounded_off = static_cast<float>(std::sqrt(error));
-    std::memcpy(coded, &rounded_off, sizeof(float));
+    const float beyond = EncodeGrid(work, values);
+    std::memcpy(coded, &beyond, sizeof(float));
     simd::PackPlane(bits, values, dims, coded + factor_bytes_);
     return;
   }
@@ -161,7 +173,7 @@ void Codec::Encode(const float* work, uint8_t* coded, uint8_t* refinement) const
     double y = values[i] - Centre(bits);
     yr += y * work[i], yy += y * y;
   }
-  Factors factors{0, static_cast<float>(norm), 0};
+  Factors factors{0, norm <= kLongest ? static_cast<float>(norm) : INFINITY, 0};
   if (yr > 0 && std::isfinite(factors.norm) && factors.norm > 0) {
     factors.slope = static_cast<float>(norm / yr);
     factors.decoded = static_cast<float>(yr * yr / yy);
@@ -183,9 +195,11 @@ void Codec::EncodeRefinement(const float* work, const Factors& factors, const ui
   const int bits = params_.refinement_bits;
   const size_t dims = params_.dims;
   const float centre = Centre(params_.traversal_bits);
-  const float scale = factors.norm > 0 ? factors.slope * factors.decoded / factors.norm : 0;
+  // A double: |e|^2 is a small difference of its squares.
+  const double scale = DecodedScale(factors);
   float* rest = scratch_;
-  for (size_t i = 0; i < dims; ++i) rest[i] = work[i] - scale * (values[i] - centre);
+  for (size_t i = 0; i < dims; ++i)
+    rest[i] = static_cast<float>(work[i] - scale * (values[i] - centre));
 
   // The rest is nearly uniform within a cell but has the tails that the first plane cut off: the
   // best of a few steps between "covers all" and "covers half" is taken.
@@ -207,11 +221,10 @@ void Codec::EncodeRefinement(const float* work, const Factors& factors, const ui
   }
   const double second = y2e / y2y2;
   const double along = scale * yr + second * y2r;  // <r^^, r>
-  RefinementFactors out{0, 0, 0};
+  RefinementFactors out{0, 0, factors.norm > 0 ? INFINITY : 0.0f};
   if (along > 0 && std::isfinite(factors.norm)) {
     const double rho = rr / along;
-    const double length =
-        scale * scale * yy + second * second * y2y2 + 2 * scale * second * yy2;
+    const double length = scale * scale * yy + second * second * y2y2 + 2 * scale * second * yy2;
     out.first = static_cast<float>(rho * scale);
     out.second = static_cast<float>(rho * second);
     out.error = static_cast<float>(std::sqrt(std::max(0.0, rho * rho * length - rr)));
@@ -232,7 +245,8 @@ void Codec::EncodeRefinement(const float* work, const Factors& factors, const ui
 float Codec::SquaredNorm(const uint8_t* coded) const { return Load(coded + sizeof(Factors)); }
 
 void Codec::SetLift(uint8_t* coded, float max_norm) const {
-  float lift = std::sqrt(std::max(0.0f, max_norm * max_norm - SquaredNorm(coded)));
+  const double squared = double(max_norm) * max_norm - SquaredNorm(coded);
+  const float lift = static_cast<float>(std::sqrt(std::max(0.0, squared)));
   std::memcpy(coded + sizeof(Factors), &lift, sizeof lift);
 }
 
@@ -255,15 +269,8 @@ SearchQuery Codec::PrepareQuery(const float* x, void* memory) const {
   }
   if (is_l1()) {
     uint8_t* grid = reinterpret_cast<uint8_t*>(coarse);
-    EncodeGrid(work, grid);
+    query.add = EncodeGrid(work, grid);
     query.grid = grid;
-    const float half = static_cast<float>(1 << (params_.traversal_bits - 1));
-    double error = 0;
-    for (size_t i = 0; i < dims; ++i) {
-      double e = work[i] - (grid[i] - half) * params_.l1_step;
-      error += e * e;
-    }
-    query.grid_error = static_cast<float>(std::sqrt(error));
     return query;
   }
 
@@ -310,7 +317,7 @@ CodeQuery Codec::PrepareCode(const uint8_t* coded, void* memory) const {
   query.values = centred;
   query.sum = static_cast<float>(sum);
   query.decoded = factors.decoded;
-  query.scale = factors.norm > 0 ? factors.slope * factors.decoded / factors.norm : 0;
+  query.scale = DecodedScale(factors);
   if (params_.metric == Metric::kInnerProduct) query.lift = Load(coded + sizeof(Factors));
   return query;
 }
@@ -323,8 +330,8 @@ float Codec::Dot(const SearchQuery& query, const uint8_t* coded) const {
 
 float Codec::Key(const SearchQuery& query, const uint8_t* coded) const {
   if (is_l1()) {
-    return params_.l1_step *
-           static_cast<float>(sad_(coded + factor_bytes_, query.grid, code_bytes_));
+    return query.add + params_.l1_step *
+                           static_cast<float>(sad_(coded + factor_bytes_, query.grid, code_bytes_));
   }
   const Factors factors = LoadFactors<Factors>(coded);
   const float product = factors.slope * Dot(query, coded);
@@ -332,35 +339,46 @@ float Codec::Key(const SearchQuery& query, const uint8_t* coded) const {
                                                  : query.add + factors.norm - 2 * product;
 }
 
-// `dot`: the estimate of <r, q>; `error`: the length of the part of the decoded vector that is
-// orthogonal to r. Only the part of q that is orthogonal to r meets it, and in a random direction, so
-// the spread is error * |q_orthogonal| / sqrt(D - 1): for near neighbours far below RaBitQ's
-// error * |q|, because |q_orthogonal| <= |q - r|.
-Estimate Codec::WithError(const SearchQuery& query, float key, float dot, float norm,
-                          float error) const {
+// `dot`: the estimate of <r, q>; `error`: the length of e, the part of the decoded vector that is
+// orthogonal to r; `rounding`: one step of the rounded query. Only the part of q that is orthogonal
+// to r meets e, and in a random direction, so the spread is error * |q_orthogonal| / sqrt(D - 1):
+// for near neighbours far below RaBitQ's error * |q|, because |q_orthogonal| <= |q - r|.
+//
+// |q_orthogonal|^2 = |q|^2 - <r, q>^2 / |r|^2 is itself estimated, and for near duplicates its
+// error is larger than its value: the largest |q_orthogonal| is taken that an error of kConfidence
+// sigma could have turned into the estimate. Far away that widens sigma by 5 |e| / |r| / sqrt(D -
+// 1), 0.2 % with 8 bits at 384 dims.
+Estimate Codec::WithError(const SearchQuery& query, float key, float dot, float norm, float error,
+                          float rounding) const {
+  if (norm == 0) return {key, 0};
   const float weight = params_.metric == Metric::kInnerProduct ? 1.0f : 2.0f;
-  const float along = norm > 0 ? dot * dot / norm : 0;
-  const float across = std::sqrt(std::max(0.0f, query.norm - along));
   const float spread = std::sqrt(static_cast<float>(std::max<uint32_t>(params_.dims, 2) - 1));
-  return {key, weight * error * across / spread};
+  const float along = dot / norm;
+  const float rest = query.norm - dot * along;
+  const float doubt = kConfidence * std::fabs(along) * error / spread;
+  // Not std::max: a NaN, of numbers that left float's range, must stay one.
+  const float across = doubt + std::sqrt(doubt * doubt + (rest <= 0 ? 0 : rest));
+  // A rounded coordinate is off by a uniform part of a step, which the decoded vector meets.
+  const float rounded = rounding * std::sqrt((norm + error * error) / 12);
+  return {key, weight * std::hypot(error * across / spread, rounded)};
 }
 
 Estimate Codec::Coarse(const SearchQuery& query, const uint8_t* coded) const {
   const float key = Key(query, coded);
-  if (is_l1()) return {key, std::hypot(Load(coded), query.grid_error)};
+  if (is_l1()) {
+    // On one grid |x_i - q_i| of f steps beyond a whole number is rounded up with probability f:
+    // right in the mean, with a variance of f (1 - f) <= 1/4 steps. What of x lies beyond the grid
+    // is an error of at most its length, whichever way (what of q does is in the key already).
+    const float rounded = params_.l1_step * std::sqrt(static_cast<float>(params_.dims)) / 2;
+    return {key, rounded + Load(coded) / kConfidence};
+  }
   const Factors factors = LoadFactors<Factors>(coded);
-  if (factors.decoded <= 0) return {key, 0};
-  const float ratio = factors.norm / factors.decoded;
-  const float dot = params_.metric == Metric::kInnerProduct
-                        ? query.add - key
-                        : (query.add + factors.norm - key) / 2;
-  Estimate estimate = WithError(query, key, dot, factors.norm,
-                                std::sqrt(factors.norm * std::max(0.0f, ratio - 1)));
-  // The query's own rounding: uniform in one unit a dimension, met by the decoded vector.
-  const float weight = params_.metric == Metric::kInnerProduct ? 1.0f : 2.0f;
-  const float rounding = weight * std::sqrt(factors.norm * ratio / 12) * query.unit;
-  estimate.sigma = std::hypot(estimate.sigma, rounding);
-  return estimate;
+  const float dot = params_.metric == Metric::kInnerProduct ? query.add - key
+                                                            : (query.add + factors.norm - key) / 2;
+  // |slope * y|^2 = |r|^4 / |r^|^2 = |r|^2 + |e|^2
+  const float excess = factors.norm / factors.decoded - 1;
+  const float error = std::sqrt(factors.norm * (excess < 0 ? 0 : excess));
+  return WithError(query, key, dot, factors.norm, error, query.unit);
 }
 
 float Codec::FineDot(const uint8_t* code, int bits, const SearchQuery& query,
@@ -384,7 +402,7 @@ Estimate Codec::Refined(const SearchQuery& query, const uint8_t* coded,
   const float dot = query.fine_unit * (fine.first * first + fine.second * second);
   const float key = params_.metric == Metric::kInnerProduct ? query.add - dot
                                                             : query.add + factors.norm - 2 * dot;
-  return WithError(query, key, dot, factors.norm, fine.error);
+  return WithError(query, key, dot, factors.norm, fine.error, query.fine_unit);
 }
 
 float Codec::CodeDistance(const CodeQuery& query, const uint8_t* coded) const {
@@ -394,9 +412,8 @@ float Codec::CodeDistance(const CodeQuery& query, const uint8_t* coded) const {
   }
   const Factors factors = LoadFactors<Factors>(coded);
   const int32_t dot = dot_(coded + factor_bytes_, query.values, code_bytes_);
-  const float product =
-      (static_cast<float>(dot) - Centre(params_.traversal_bits) * query.sum) / 2;
-  const float scale = factors.norm > 0 ? factors.slope * factors.decoded / factors.norm : 0;
+  const float product = (static_cast<float>(dot) - Centre(params_.traversal_bits) * query.sum) / 2;
+  const float scale = DecodedScale(factors);
   float distance = query.decoded + factors.decoded - 2 * query.scale * scale * product;
   if (params_.metric == Metric::kInnerProduct) {
     const float lift = query.lift - Load(coded + sizeof(Factors));

@@ -33,11 +33,12 @@ struct Factors {
   float decoded;  // |r^|^2
 };
 static_assert(sizeof(Factors) == 12);
+// L1 stores one float instead: the sum of |x_i - x^_i| over the dims that lie beyond the grid.
 // Inner product appends one float, the lift sqrt(max|x|^2 - |x|^2): with it as a further coordinate
 // the L2 neighbours are those of largest inner product (Bachrach et al. 2014, section 4).
 
-// Stored before the refinement planes: <r, q> is estimated by first * <y, q> + second * <y2, q>, whose
-// error is <e, q> for a vector e that is orthogonal to r.
+// Stored before the refinement planes: <r, q> is estimated by first * <y, q> + second * <y2, q>,
+// whose error is <e, q> for a vector e that is orthogonal to r.
 struct RefinementFactors {
   float first;
   float second;
@@ -45,9 +46,11 @@ struct RefinementFactors {
 };
 static_assert(sizeof(RefinementFactors) == 12);
 
+// Where the numbers leave float's range (lengths above 4e18 or so), key or sigma is not finite:
+// then nothing is known of the distance. Lengths below 1e-19 or so count as 0.
 struct Estimate {
   float key;
-  // Standard deviation of the key's error.
+  // Standard deviation of the key's error; key +- 5 sigma holds the true key.
   float sigma;
 };
 
@@ -63,7 +66,6 @@ struct SearchQuery {
   float fine_sum;  // of the fine values
   float norm;      // |q|^2 of the work query
   float add;       // constant part of the key
-  float grid_error;  // L1: norm of what the grid rounds off
 };
 
 // A node's own code, ready to be compared with others'.
@@ -97,8 +99,8 @@ class Codec {
   // `x` (dims floats, finite) as a work vector.
   void Transform(const float* x, float* work) const;
   // Codes a work vector. `coded`: coded_bytes; `refinement`: refinement_bytes, or null. Under inner
-  // product the lift is made with `max_norm` (0: not known yet, the square of x's norm stands in its
-  // place until SetLift).
+  // product the lift is made with `max_norm` (0: not known yet, the square of x's norm stands in
+  // its place until SetLift).
   void Encode(const float* work, uint8_t* coded, uint8_t* refinement) const;
   // Inner product: |x|^2, recovered from what Encode kept, and the final lift.
   float SquaredNorm(const uint8_t* coded) const;
@@ -113,8 +115,7 @@ class Codec {
   // The key from the traversal code, with its error.
   Estimate Coarse(const SearchQuery& query, const uint8_t* coded) const;
   // The key from both codes.
-  Estimate Refined(const SearchQuery& query, const uint8_t* coded,
-                   const uint8_t* refinement) const;
+  Estimate Refined(const SearchQuery& query, const uint8_t* coded, const uint8_t* refinement) const;
   // The key between two coded vectors, as decoded: a metric (never negative), for building.
   float CodeDistance(const CodeQuery& query, const uint8_t* coded) const;
 
@@ -125,16 +126,16 @@ class Codec {
   float EncodePlane(const float* r, float step, int bits, uint8_t* values) const;
   void EncodeRefinement(const float* work, const Factors& factors, const uint8_t* values,
                         uint8_t* refinement) const;
-  void EncodeGrid(const float* work, uint8_t* values) const;
-  Estimate WithError(const SearchQuery& query, float key, float dot, float norm,
-                     float error) const;
+  float EncodeGrid(const float* work, uint8_t* values) const;
+  Estimate WithError(const SearchQuery& query, float key, float dot, float norm, float error,
+                     float rounding) const;
 
   CodecParams params_;
   const float* mean_;
   const uint64_t* signs_;
-  float* scratch_;    // 2 * dims
-  uint8_t* values_;   // 2 * dims
-  float mean_norm_;   // |mean|^2
+  float* scratch_;       // 2 * dims
+  uint8_t* values_;      // 2 * dims
+  float mean_norm_;      // |mean|^2
   float* rotated_mean_;  // inner product only
   uint32_t factor_bytes_;
   uint32_t code_bytes_;
