@@ -1,6 +1,6 @@
-// Random bits for what is stored on disk (rotations, levels): our own generator, so that no library's
-// change can change an index. splitmix64 (Steele, Lea, Flood 2014, "Fast splittable pseudorandom
-// number generators").
+// Random bits for what is stored on disk (rotations, levels): our own generator, so that no
+// library's change can change an index. splitmix64 (Steele, Lea, Flood 2014, "Fast splittable
+// pseudorandom number generators").
 #pragma once
 
 #include <cstdint>

@@ -9,8 +9,8 @@ namespace ann {
 constexpr size_t RoundUp(size_t n, size_t unit) { return (n + unit - 1) / unit * unit; }
 constexpr size_t DivUp(size_t n, size_t unit) { return (n + unit - 1) / unit; }
 
-// n / d and n % d for any 32-bit n by one multiplication (Lemire, Kaser, Kurz 2019, "Faster remainder
-// by direct computation", section 3): about 4 cycles where a division takes 10 to 26.
+// n / d and n % d for any 32-bit n by one multiplication (Lemire, Kaser, Kurz 2019, "Faster
+// remainder by direct computation", section 3): about 4 cycles where a division takes 10 to 26.
 class FastDivisor {
  public:
   constexpr FastDivisor() = default;

@@ -1,5 +1,5 @@
-// Growing arrays whose memory comes from an allocator that the caller passes: a MemoryContext in the
-// server, the heap in unit tests.
+// Growing arrays whose memory comes from an allocator that the caller passes: a MemoryContext in
+// the server, the heap in unit tests.
 #pragma once
 
 #include <memory>

@@ -18,8 +18,8 @@ void PlanStripe(Meta* meta) {
     uint32_t refinements = r == 0 ? 0 : static_cast<uint32_t>(DivUp(size_t{a} * s, r));
     uint32_t columns =
         static_cast<uint32_t>(DivUp(size_t{a} * s * meta->attribute_bytes, kPageBody));
-    double ideal = a + (r == 0 ? 0.0 : double(a) * s / r) +
-                   double(a) * s * meta->attribute_bytes / kPageBody;
+    double ideal =
+        a + (r == 0 ? 0.0 : double(a) * s / r) + double(a) * s * meta->attribute_bytes / kPageBody;
     double waste = 1 - ideal / (a + refinements + columns);
     if (waste < best - 1e-9) {
       best = waste;
@@ -33,8 +33,7 @@ void PlanStripe(Meta* meta) {
 
 }  // namespace
 
-bool PlanLayout(uint32_t factor_bytes, uint32_t code_bytes, uint32_t refinement_bytes,
-                Meta* meta) {
+bool PlanLayout(uint32_t factor_bytes, uint32_t code_bytes, uint32_t refinement_bytes, Meta* meta) {
   size_t slot = sizeof(NodeSlot) + factor_bytes + code_bytes + sizeof(NodeId) * 2 * meta->m;
   size_t upper = sizeof(UpperSlot) + factor_bytes + code_bytes + sizeof(RecordId) * meta->m;
   size_t chunk = RoundUp(sizeof(ChainChunk) + size_t{kChunkTids} * meta->attribute_bytes, 4);

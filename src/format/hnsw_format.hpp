@@ -121,9 +121,9 @@ struct Meta {
   uint16_t column_pages;
   uint8_t attribute_widths[kMaxAttributes];
   uint64_t seed;
-  float l1_step;       // grid step of the L1 code
-  float max_norm;      // largest norm under inner product, when built
-  uint32_t epoch;      // changes when the mean or the codes change as a whole
+  float l1_step;        // grid step of the L1 code
+  float max_norm;       // largest norm under inner product, when built
+  uint32_t epoch;       // changes when the mean or the codes change as a whole
   uint32_t default_ef;  // ef_search that suits this index while the user has set none
   // What inserts and vacuum change. kNoId, level 0: the index is empty.
   RecordId entry;  // a record of `entry_level`; a node id when that is 0
@@ -140,7 +140,7 @@ static_assert(offsetof(Meta, dims) == 16 && offsetof(Meta, seed) == 56 &&
               offsetof(Meta, entry) == 80 && offsetof(Meta, node_count) == 104);
 
 template <class T>
-inline constexpr bool kOnDisk = std::is_trivially_copyable_v<T> && std::is_standard_layout_v<T>;
+inline constexpr bool kOnDisk = std::is_trivially_copyable_v<T>&& std::is_standard_layout_v<T>;
 static_assert(kOnDisk<PageTail> && kOnDisk<NodeSlot> && kOnDisk<UpperSlot> && kOnDisk<ChainChunk> &&
               kOnDisk<Meta>);
 

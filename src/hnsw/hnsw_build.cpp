@@ -170,7 +170,7 @@ void LinkNodes(BuildState& state) {
   pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, graph.size());
   graph.Trim();
   void* memory =
-      pg::AllocZero<char>(state.context, quant::Codec::QueryBytes(state.view->codec.params()));
+      pg::AllocZero<char>(state.context, 2 * quant::Codec::QueryBytes(state.view->codec.params()));
   state.view->meta.default_ef = graph::CalibrateEf(
       graph, state.view->codec, memory, Alloc(state.context), [] { CHECK_FOR_INTERRUPTS(); });
 }

@@ -317,7 +317,8 @@ class Checker {
     }
   }
 
-  // I6. Vectors beyond the range of floats have factors that say nothing: slope and length 0, any error.
+  // I6. Vectors beyond the range of floats have factors that say nothing: slope and length 0, any
+  // error.
   void CheckFactors(BlockNumber block, uint32_t slot, const uint8_t* coded) {
     const quant::Metric metric = view_->codec.params().metric;
     float extra = 0;

@@ -190,8 +190,8 @@ uint32_t FreeSlotOn(const IndexView& view, const char* page, PageKind kind) {
   return kNone;
 }
 
-// The next page of `kind` behind `block` that has room; 0: none. Vacuum sets the hint back to the first
-// one, and between two vacuums it only moves forward, so that each page is looked at once.
+// The next page of `kind` behind `block` that has room; 0: none. Vacuum sets the hint back to the
+// first one, and between two vacuums it only moves forward, so that each page is looked at once.
 BlockNumber NextWithRoom(const IndexView& view, PageKind kind, BlockNumber block) {
   const BlockNumber blocks = RelationGetNumberOfBlocks(view.rel);
   for (++block; block < blocks; ++block) {
