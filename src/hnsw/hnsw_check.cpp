@@ -144,6 +144,10 @@ class Checker {
     ReadKind(kMetaBlock, PageKind::kMeta, sizeof(format::Meta), image_);
     const format::Meta meta = *MetaOn(image_);
     CheckMeta(index_, meta);
+    if (static_cast<quant::Metric>(meta.metric) != MetricOf(index_) ||
+        meta.dims != static_cast<uint32_t>(DimsOf(index_))) {
+      Fail(Invariant::kMeta, kMetaBlock, kNoSlot, "metric or dimensions are not the column's");
+    }
     if (!(meta.l1_step >= 0) || std::isinf(meta.l1_step) || !(meta.max_norm >= 0) ||
         (meta.entry == kNoId && meta.entry_level != 0)) {
       Fail(Invariant::kMeta, kMetaBlock, kNoSlot, "the meta page contradicts itself");

@@ -17,7 +17,7 @@ struct FreeSlot {
 
 // A free node slot. `id`: the node it stands for. Locks: the node page (L2), returned locked.
 FreeSlot FindNodeSlot(const IndexView& view, NodeId* id);
-// A free record of an upper page or chunk of a chain page. Locks: the page (L3 or L4), returned
+// A free record of an upper page or chunk of a chain page. Locks: the page (L6 or L4), returned
 // locked. Must not be called with a page lock held.
 FreeSlot FindRecord(const IndexView& view, format::PageKind kind);
 

@@ -1,9 +1,9 @@
 // VACUUM: README section "Vacuum".
 //
 //   1. every TID of every node is shown to the callback; dead ones leave their chains, and a node
-//   that
-//      has lost its last row becomes dead: still on the way of searches, never returned
-//   2. lists that hold dead nodes or records are chosen anew around them; so is a dead entry point
+//      that has lost its last row becomes dead: still on the way of searches, never returned
+//   2. lists that hold dead nodes or records are chosen anew around them (hnsw_repair.cpp); a dead
+//      entry point is replaced
 //   3. records of dead nodes, then the nodes' slots, become free
 //
 // It may be cancelled between any two pages: what is left is a valid index, and the next vacuum
@@ -25,21 +25,6 @@ namespace {
 
 using Alloc = pg::PgAllocator<std::byte>;
 
-struct BaseLists {
-  PageGraph& graph;
-  uint32_t Neighbours(NodeId id, NodeId* out) { return graph.Neighbours(id, out); }
-  bool ReadCode(NodeId id, uint8_t* coded) {
-    return id < graph.id_limit() && graph.ReadCode(id, coded);
-  }
-};
-
-struct UpperLists {
-  PageGraph& graph;
-  uint32_t level;
-  uint32_t Neighbours(RecordId id, RecordId* out) { return graph.UpperNeighbours(id, level, out); }
-  bool ReadCode(RecordId id, uint8_t* coded) { return graph.ReadUpperCode(id, level, coded); }
-};
-
 class Vacuum {
  public:
   Vacuum(IndexView& view, IndexVacuumInfo* info, IndexBulkDeleteResult* stats,
@@ -50,15 +35,12 @@ class Vacuum {
         callback_(callback),
         callback_state_(callback_state),
         context_(context),
+        tour_(view, info->strategy, context),
         dead_(Alloc(context)),
         dead_records_(Alloc(context)),
-        heads_(Alloc(context)),
-        fixes_(Alloc(context)),
-        new_links_(Alloc(context)),
-        backlinks_(Alloc(context)) {
+        heads_(Alloc(context)) {
     dead_.Reset(1024);
     dead_records_.Reset(256);
-    image_ = pg::AllocZero<char>(context, format::kPageSize);
     // Whoever adds pages holds this lock until they are all there: below this block, a blank page
     // is what a crash left.
     LockRelationForExtension(view.rel, ExclusiveLock);
@@ -67,12 +49,14 @@ class Vacuum {
   }
 
   void Run() {
-    ForNodePages([this](BlockNumber block) { VisitNodePage(block); });
-    ForAuxiliaryPages([this](BlockNumber block) { FindDeadRecords(block); });
-    if (dead_.count() + dead_records_.count() > 0) Repair();
+    tour_.ForNodePages([this](BlockNumber block) { VisitNodePage(block); });
+    tour_.ForAuxiliaryPages([this](BlockNumber block) { FindDeadRecords(block); });
+    if (dead_.count() + dead_records_.count() > 0) {
+      RepairLists(view_, tour_, dead_, dead_records_, context_);
+    }
     ReplaceEntry();
-    ForAuxiliaryPages([this](BlockNumber block) { FreeRecords(block); });
-    if (dead_.count() > 0) ForNodePages([this](BlockNumber block) { FreeNodes(block); });
+    tour_.ForAuxiliaryPages([this](BlockNumber block) { FreeRecords(block); });
+    if (dead_.count() > 0) tour_.ForNodePages([this](BlockNumber block) { FreeNodes(block); });
     WriteMeta();
     stats_->num_index_tuples = static_cast<double>(rows_);
     stats_->pages_free = free_pages_;
@@ -81,46 +65,6 @@ class Vacuum {
  private:
   // --- pages
   // --------------------------------------------------------------------------------------
-
-  template <class Visit>
-  void ForStripes(bool auxiliary, Visit&& visit) {
-    BlockNumber blocks = RelationGetNumberOfBlocks(view_.rel);
-    const auto exists = [&](BlockNumber block) {
-      return block < blocks || block < (blocks = RelationGetNumberOfBlocks(view_.rel));
-    };
-    for (uint32_t stripe = 0; exists(view_.geometry.StripeStart(stripe)); ++stripe) {
-      const BlockNumber start = view_.geometry.StripeStart(stripe);
-      if (IsAuxiliaryStripe(view_, start) != auxiliary) continue;
-      for (BlockNumber block = start; block < start + view_.geometry.stripe_pages(); ++block) {
-        if (!exists(block)) break;
-        pg::VacuumDelay();
-        visit(block);
-      }
-    }
-  }
-  template <class Visit>
-  void ForNodePages(Visit&& visit) {
-    ForStripes(false, [&](BlockNumber block) {
-      if (view_.geometry.PartAt(block).kind == format::StripePart::kNodes) visit(block);
-    });
-  }
-  template <class Visit>
-  void ForAuxiliaryPages(Visit&& visit) {
-    ForStripes(true, visit);
-  }
-
-  // Copies a page, under a share lock, to image_. Its kind; kSpare for a blank page.
-  PageKind CopyPage(BlockNumber block) {
-    const pg::PageRef page = pg::ReadAnyPage(view_.rel, block, BUFFER_LOCK_SHARE, info_->strategy);
-    const PageKind kind = pg::IsBlank(page.page) ? PageKind::kSpare : pg::KindOf(page.page);
-    std::memcpy(image_, page.page, format::kPageSize);
-    pg::Release(page);
-    return kind;
-  }
-
-  NodeId FirstId(BlockNumber block) const {
-    return view_.geometry.PartAt(block).ordinal * view_.meta.slots_per_page;
-  }
 
   // --- pass 1
   // -------------------------------------------------------------------------------------
@@ -135,17 +79,17 @@ class Vacuum {
       pgstat_progress_update_param(PROGRESS_SCAN_BLOCKS_TOTAL, settled_blocks_);
       pgstat_progress_update_param(PROGRESS_SCAN_BLOCKS_DONE, block);
     }
-    const PageKind kind = CopyPage(block);
-    if (pg::IsBlank(image_)) {
+    const PageKind kind = tour_.CopyPage(block);
+    if (pg::IsBlank(tour_.image())) {
       InitBlank(block);
       return;
     }
     if (kind != PageKind::kNodes) return;
-    const NodeId first = FirstId(block);
+    const NodeId first = tour_.FirstId(block);
     heads_.clear();
     uint32_t free = 0, dead = 0;
     for (uint32_t slot = 0; slot < view_.meta.slots_per_page; ++slot) {
-      const format::NodeSlot node = *view_.Node(image_, slot);
+      const format::NodeSlot node = *view_.Node(tour_.image(), slot);
       switch (node.state) {
         case SlotState::kFree:
           ++free;
@@ -191,7 +135,7 @@ class Vacuum {
     }
     pg::Release(page);
     ++free_pages_;
-    if (HasRefinement(FirstId(block))) RecordRoom(view_, block);
+    if (HasRefinement(tour_.FirstId(block))) RecordRoom(view_, block);
   }
 
   // Whether a node page may be given out: the refinement pages of all its slots exist.
@@ -204,7 +148,7 @@ class Vacuum {
   // Takes the dead inline TIDs out of a page. Returns how many nodes died. Locks: the node page
   // (L2).
   uint32_t TakeHeads(BlockNumber block) {
-    const NodeId first = FirstId(block);
+    const NodeId first = tour_.FirstId(block);
     uint32_t dying = 0;
     for (const Head& head : heads_) {
       dying += head.dies;
@@ -241,9 +185,10 @@ class Vacuum {
   // Node ids that TakeHeads has marked, into the set: it may allocate, so not under the lock.
   void NoteDead(NodeId first, BlockNumber block, uint32_t died) {
     if (died == 0) return;
-    CopyPage(block);
+    tour_.CopyPage(block);
     for (const Head& head : heads_) {
-      if (view_.Node(image_, head.slot)->state == SlotState::kDead) dead_.Insert(first + head.slot);
+      if (view_.Node(tour_.image(), head.slot)->state == SlotState::kDead)
+        dead_.Insert(first + head.slot);
     }
   }
 
@@ -404,9 +349,9 @@ class Vacuum {
   }
 
   void FindDeadRecords(BlockNumber block) {
-    if (CopyPage(block) != PageKind::kUpper) return;
+    if (tour_.CopyPage(block) != PageKind::kUpper) return;
     for (uint32_t slot = 0; slot < view_.meta.uppers_per_page; ++slot) {
-      const format::UpperSlot record = *view_.Upper(image_, slot);
+      const format::UpperSlot record = *view_.Upper(tour_.image(), slot);
       if (record.state == SlotState::kFree) continue;
       const RecordId id = view_.UpperId({block, slot});
       if (!IsNodeLive(record.node, record.level)) {
@@ -416,174 +361,6 @@ class Vacuum {
         best_record_ = id;
       }
     }
-  }
-
-  void Repair() {
-    PageGraph graph(&view_);
-    ListRepair repair(view_, context_);
-    if (dead_records_.count() > 0) {
-      ForAuxiliaryPages([&](BlockNumber block) { RepairPage<Uppers>(graph, repair, block); });
-    }
-    if (dead_.count() > 0) {
-      ForNodePages([&](BlockNumber block) {
-        RepairPage<Nodes>(graph, repair, block);
-        OfferBack(graph);
-      });
-    }
-    graph.ReportHits();
-  }
-
-  // A list chosen anew: `count` ids at `start` of new_links_.
-  struct Fix {
-    uint32_t slot;
-    uint32_t start;
-    uint32_t count;
-  };
-  struct Backlink {
-    NodeId from;
-    NodeId to;
-  };
-
-  // What differs between the lists of nodes and of records.
-  struct Nodes {
-    using Slot = format::NodeSlot;
-    static constexpr PageKind kKind = PageKind::kNodes;
-    static uint32_t Slots(const IndexView& v) { return v.meta.slots_per_page; }
-    static uint32_t Limit(const IndexView& v) { return v.max_links(); }
-    static Slot* At(const IndexView& v, char* page, uint32_t i) { return v.Node(page, i); }
-    static uint32_t Id(const Vacuum& vacuum, BlockNumber block, uint32_t slot) {
-      return vacuum.FirstId(block) + slot;
-    }
-    static const IdSet& Dead(const Vacuum& vacuum) { return vacuum.dead_; }
-    static BaseLists Layer(PageGraph& graph, const Slot*) { return {graph}; }
-  };
-  struct Uppers {
-    using Slot = format::UpperSlot;
-    static constexpr PageKind kKind = PageKind::kUpper;
-    static uint32_t Slots(const IndexView& v) { return v.meta.uppers_per_page; }
-    static uint32_t Limit(const IndexView& v) { return v.meta.m; }
-    static Slot* At(const IndexView& v, char* page, uint32_t i) { return v.Upper(page, i); }
-    static uint32_t Id(const Vacuum& vacuum, BlockNumber block, uint32_t slot) {
-      return vacuum.view_.UpperId({block, slot});
-    }
-    static const IdSet& Dead(const Vacuum& vacuum) { return vacuum.dead_records_; }
-    static UpperLists Layer(PageGraph& graph, const Slot* record) { return {graph, record->level}; }
-  };
-
-  // Chooses the page's lists that hold dead ids anew, without a lock; then writes those that nobody
-  // has changed meanwhile, and tries again for the others. Locks: the page.
-  template <class Kind>
-  void RepairPage(PageGraph& graph, ListRepair& repair, BlockNumber block) {
-    constexpr int kAttempts = 4;
-    backlinks_.clear();
-    for (int attempt = 0; attempt < kAttempts; ++attempt) {
-      if (CopyPage(block) != Kind::kKind) return;
-      ChooseLists<Kind>(graph, repair, block);
-      if (fixes_.empty() || WriteLists<Kind>(block, attempt == kAttempts - 1)) return;
-      pg::VacuumDelay();
-    }
-  }
-
-  template <class Kind>
-  void ChooseLists(PageGraph& graph, ListRepair& repair, BlockNumber block) {
-    fixes_.clear(), new_links_.clear();
-    const IdSet& dead = Kind::Dead(*this);
-    for (uint32_t slot = 0; slot < Kind::Slots(view_); ++slot) {
-      const typename Kind::Slot* item = Kind::At(view_, image_, slot);
-      const uint32_t self = Kind::Id(*this, block, slot), n = item->neighbour_count;
-      if (item->state != SlotState::kLive || dead.Contains(self)) continue;
-      if (n > Kind::Limit(view_)) pg::ReportCorrupted(view_.rel, block, "a list is too long");
-      const uint32_t* links = view_.Links(item);
-      if (std::none_of(links, links + n, [&](uint32_t id) { return dead.Contains(id); })) continue;
-      CHECK_FOR_INTERRUPTS();
-      const uint32_t start = static_cast<uint32_t>(new_links_.size());
-      new_links_.resize(start + Kind::Limit(view_));
-      const uint32_t count = repair.Choose(Kind::Layer(graph, item), dead, self, view_.Coded(item),
-                                           links, n, Kind::Limit(view_), new_links_.data() + start);
-      new_links_.resize(start + count);
-      fixes_.push_back({slot, start, count});
-    }
-  }
-
-  // True: all lists of fixes_ are settled. `last`: what has changed meanwhile only loses its dead
-  // ids.
-  template <class Kind>
-  bool WriteLists(BlockNumber block, bool last) {
-    pg::PageRef page = pg::ReadPage(view_.rel, block, BUFFER_LOCK_EXCLUSIVE, Kind::kKind);
-    pg::PageEdit edit = pg::PageEdit::Begin(view_.rel);
-    char* copy = edit.Edit(page);
-    bool settled = true;
-    for (Fix& fix : fixes_) {
-      typename Kind::Slot* now = Kind::At(view_, copy, fix.slot);
-      const typename Kind::Slot* then = Kind::At(view_, image_, fix.slot);
-      uint32_t* links = view_.Links(now);
-      if (now->neighbour_count == then->neighbour_count &&
-          std::equal(links, links + now->neighbour_count, view_.Links(then))) {
-        std::copy_n(new_links_.data() + fix.start, fix.count, links);
-        now->neighbour_count = static_cast<uint16_t>(fix.count);
-        continue;
-      }
-      if (last) {
-        uint32_t* end = std::remove_if(links, links + now->neighbour_count, [this](uint32_t id) {
-          return Kind::Dead(*this).Contains(id);
-        });
-        now->neighbour_count = static_cast<uint16_t>(end - links);
-      }
-      settled = settled && last;
-      fix.count = 0;
-    }
-    edit.Finish();
-    pg::Release(page);
-    if constexpr (Kind::kKind == PageKind::kNodes) NoteBacklinks(block);
-    return settled;
-  }
-
-  // Links of the lists just written that were not there before.
-  void NoteBacklinks(BlockNumber block) {
-    const NodeId first = FirstId(block);
-    for (const Fix& fix : fixes_) {
-      const format::NodeSlot* then = view_.Node(image_, fix.slot);
-      const NodeId* old_links = view_.Links(then);
-      for (uint32_t i = 0; i < fix.count; ++i) {
-        const NodeId id = new_links_[fix.start + i];
-        if (std::find(old_links, old_links + then->neighbour_count, id) ==
-            old_links + then->neighbour_count) {
-          backlinks_.push_back({id, first + fix.slot});
-        }
-      }
-    }
-  }
-
-  // A repaired node has lost ways that led to it through the dead: a new neighbour with room links
-  // back. Lists that are still to be repaired will choose for themselves.
-  void OfferBack(PageGraph& graph) {
-    for (const Backlink& offer : backlinks_) {
-      NodeId links[graph::kMaxDegree];
-      const uint32_t n = graph.Neighbours(offer.from, links);
-      if (n >= view_.max_links() || std::any_of(links, links + n, [&](NodeId id) {
-            return id == offer.to || dead_.Contains(id);
-          })) {
-        continue;
-      }
-      CHECK_FOR_INTERRUPTS();
-      LinkBack(offer);
-    }
-  }
-
-  // Locks: the node page (L2).
-  void LinkBack(const Backlink& offer) {
-    const format::Place at = view_.geometry.NodeAt(offer.from);
-    pg::PageRef page = pg::ReadPage(view_.rel, at.block, BUFFER_LOCK_EXCLUSIVE, PageKind::kNodes);
-    const format::NodeSlot* node = view_.Node(page.page, at.index);
-    const NodeId* end = view_.Links(node) + node->neighbour_count;
-    if (node->state == SlotState::kLive && node->neighbour_count < view_.max_links() &&
-        std::find(view_.Links(node), end, offer.to) == end) {
-      pg::PageEdit edit = pg::PageEdit::Begin(view_.rel);
-      format::NodeSlot* changed = view_.Node(edit.Edit(page), at.index);
-      view_.Links(changed)[changed->neighbour_count++] = offer.to;
-      edit.Finish();
-    }
-    pg::Release(page);
   }
 
   // --- pass 2: entry point
@@ -636,16 +413,16 @@ class Vacuum {
 
   // Frees the page's records of dead nodes, and remembers the first pages with room.
   void FreeRecords(BlockNumber block) {
-    const PageKind kind = CopyPage(block);
+    const PageKind kind = tour_.CopyPage(block);
     if (kind == PageKind::kChain && chain_hint_ == 0) {
       for (uint32_t i = 0; i < view_.meta.chunks_per_page; ++i) {
-        if (view_.Chunk(image_, i)->node == kNoId) chain_hint_ = block;
+        if (view_.Chunk(tour_.image(), i)->node == kNoId) chain_hint_ = block;
       }
     }
     if (kind != PageKind::kUpper) return;
     bool room = false, dead = false;
     for (uint32_t i = 0; i < view_.meta.uppers_per_page; ++i) {
-      room = room || view_.Upper(image_, i)->state == SlotState::kFree;
+      room = room || view_.Upper(tour_.image(), i)->state == SlotState::kFree;
       dead = dead || dead_records_.Contains(view_.UpperId({block, i}));
     }
     if (upper_hint_ == 0 && (room || dead)) upper_hint_ = block;
@@ -665,7 +442,7 @@ class Vacuum {
 
   // Locks: the node page (L2).
   void FreeNodes(BlockNumber block) {
-    const NodeId first = FirstId(block);
+    const NodeId first = tour_.FirstId(block);
     bool any = false;
     for (uint32_t i = 0; i < view_.meta.slots_per_page && !any; ++i) {
       any = dead_.Contains(first + i);
@@ -706,8 +483,8 @@ class Vacuum {
   IndexBulkDeleteCallback callback_;
   void* callback_state_;
   MemoryContext context_;
+  PageTour tour_;
   BlockNumber settled_blocks_;
-  char* image_;  // a copy of the page at hand
 
   IdSet dead_;          // nodes without rows
   IdSet dead_records_;  // records of such nodes
@@ -717,9 +494,6 @@ class Vacuum {
   BlockNumber free_pages_ = 0;
   NodeId any_live_ = kNoId;
 
-  VecOf<Fix, Alloc> fixes_;
-  VecOf<uint32_t, Alloc> new_links_;
-  VecOf<Backlink, Alloc> backlinks_;
   uint32_t best_level_ = 0;
   RecordId best_record_ = kNoId;
   BlockNumber upper_hint_ = 0;

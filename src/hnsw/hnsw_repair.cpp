@@ -1,0 +1,397 @@
+// Pass 2 of a vacuum: README section "Vacuum".
+#include "hnsw/hnsw_repair.hpp"
+
+#include <algorithm>
+
+#include "graph/select.hpp"
+#include "hnsw/hnsw_walk.hpp"
+
+namespace ann::hnsw {
+
+using format::PageKind;
+using format::SlotState;
+
+namespace {
+
+using Alloc = pg::PgAllocator<std::byte>;
+
+// Chooses new lists from what the old ones and those of their dead members name; no search. The
+// layer says where the graph lies:
+//   Neighbours(id, out)  ids that `id` links to        ReadCode(id, coded)  false: the id is gone
+class ListChoice {
+ public:
+  ListChoice(const IndexView& view, MemoryContext context)
+      : view_(view),
+        seen_(Alloc(context)),
+        bridges_(Alloc(context)),
+        ids_(Alloc(context)),
+        codes_(Alloc(context)),
+        candidates_(Alloc(context)),
+        prepared_(Alloc(context)) {
+    prepared_bytes_ = RoundUp(view.meta.dims, 64);
+    prepared_.resize(prepared_bytes_ * (view.max_links() + 1));
+  }
+
+  // The new list of `self`, whose code is `coded` and whose list is now `links`; at most `limit`
+  // ids, written to `out`. Returns their number.
+  template <class Layer>
+  uint32_t Choose(Layer&& layer, const IdSet& dead, uint32_t self, const uint8_t* coded,
+                  const uint32_t* links, uint32_t n, uint32_t limit, uint32_t* out) {
+    Gather(layer, dead, self, coded, links, n, limit);
+    std::sort(candidates_.begin(), candidates_.end(), Nearer);
+    // What is farther than these would hardly be chosen, and the choice costs their number times
+    // limit.
+    const size_t pool = std::max<size_t>(view_.meta.ef_construction, size_t{2} * limit);
+    if (candidates_.size() > pool) candidates_.resize(pool);
+    const uint32_t taken = graph::SelectNeighbours(
+        std::span<Candidate>(candidates_.data(), candidates_.size()), limit,
+        [&](uint32_t t, uint32_t i) { taken_[t] = Prepare(t, Code(i)); },
+        [&](uint32_t t, uint32_t i) { return view_.codec.CodeDistance(taken_[t], Code(i)); });
+    for (uint32_t t = 0; t < taken; ++t) out[t] = ids_[candidates_[t].id];
+    return taken;
+  }
+
+ private:
+  // Where most nodes died, the live ones are looked for beyond the second hop, through this many.
+  static constexpr size_t kMaxBridges = 512;
+
+  const uint8_t* Code(uint32_t i) const {
+    return codes_.data() + size_t{i} * view_.codec.coded_bytes();
+  }
+  quant::CodeQuery Prepare(uint32_t place, const uint8_t* coded) {
+    return view_.codec.PrepareCode(coded, prepared_.data() + place * prepared_bytes_);
+  }
+
+  // Candidates (ids: places in ids_ and codes_): the live members of the list and what can be
+  // reached through its dead ones.
+  template <class Layer>
+  void Gather(Layer& layer, const IdSet& dead, uint32_t self, const uint8_t* coded,
+              const uint32_t* links, uint32_t n, uint32_t limit) {
+    seen_.Reset(512);
+    seen_.Insert(self);
+    bridges_.clear(), ids_.clear(), codes_.clear(), candidates_.clear();
+    const quant::CodeQuery own = Prepare(view_.max_links(), coded);
+    for (uint32_t i = 0; i < n; ++i) Offer(layer, dead, own, links[i]);
+    const size_t second_hop = bridges_.size();
+    for (size_t b = 0; b < bridges_.size() && b < kMaxBridges; ++b) {
+      if (b >= second_hop && candidates_.size() >= limit) break;
+      uint32_t further[graph::kMaxDegree];
+      const uint32_t count = layer.Neighbours(bridges_[b], further);
+      for (uint32_t i = 0; i < count; ++i) Offer(layer, dead, own, further[i]);
+    }
+  }
+
+  template <class Layer>
+  void Offer(Layer& layer, const IdSet& dead, const quant::CodeQuery& own, uint32_t id) {
+    if (!seen_.Insert(id)) return;
+    if (dead.Contains(id)) {
+      bridges_.push_back(id);
+      return;
+    }
+    const size_t at = codes_.size();
+    codes_.resize(at + view_.codec.coded_bytes());
+    if (!layer.ReadCode(id, codes_.data() + at)) {
+      codes_.resize(at);
+      return;
+    }
+    const float key = OrderableKey(view_.codec.CodeDistance(own, codes_.data() + at));
+    candidates_.push_back({key, static_cast<uint32_t>(ids_.size())});
+    ids_.push_back(id);
+  }
+
+  const IndexView& view_;
+  VisitedSet<Alloc> seen_;
+  VecOf<uint32_t, Alloc> bridges_;
+  VecOf<uint32_t, Alloc> ids_;
+  VecOf<uint8_t, Alloc> codes_;
+  VecOf<Candidate, Alloc> candidates_;
+  VecOf<uint8_t, Alloc> prepared_;
+  size_t prepared_bytes_;
+  quant::CodeQuery taken_[graph::kMaxDegree];
+};
+
+struct BaseLists {
+  PageGraph& graph;
+  uint32_t Neighbours(NodeId id, NodeId* out) { return graph.Neighbours(id, out); }
+  bool ReadCode(NodeId id, uint8_t* coded) {
+    return id < graph.id_limit() && graph.ReadCode(id, coded);
+  }
+};
+
+struct UpperLists {
+  PageGraph& graph;
+  uint32_t level;
+  uint32_t Neighbours(RecordId id, RecordId* out) { return graph.UpperNeighbours(id, level, out); }
+  bool ReadCode(RecordId id, uint8_t* coded) { return graph.ReadUpperCode(id, level, coded); }
+};
+
+class GraphRepair {
+ public:
+  GraphRepair(const IndexView& view, PageTour& tour, const IdSet& dead, const IdSet& dead_records,
+              MemoryContext context)
+      : view_(view),
+        tour_(tour),
+        dead_(dead),
+        dead_records_(dead_records),
+        graph_(&view),
+        choice_(view, context),
+        fixes_(Alloc(context)),
+        new_links_(Alloc(context)),
+        backlinks_(Alloc(context)),
+        in_links_(Alloc(context)) {}
+
+  void Run() {
+    if (dead_records_.count() > 0) {
+      tour_.ForAuxiliaryPages([&](BlockNumber block) { RepairPage<Uppers>(block); });
+    }
+    if (dead_.count() > 0) {
+      tour_.ForNodePages([&](BlockNumber block) {
+        RepairPage<Nodes>(block);
+        OfferBack();
+      });
+      in_links_.resize(graph_.id_limit(), 0);
+      tour_.ForNodePages([this](BlockNumber block) { CountInLinks(block); });
+      tour_.ForNodePages([this](BlockNumber block) { AdoptOrphans(block); });
+    }
+    graph_.ReportHits();
+  }
+
+ private:
+  // A list chosen anew: `count` ids at `start` of new_links_.
+  struct Fix {
+    uint32_t slot;
+    uint32_t start;
+    uint32_t count;
+  };
+  struct Backlink {
+    NodeId from;
+    NodeId to;
+  };
+
+  // What differs between the lists of nodes and of records.
+  struct Nodes {
+    using Slot = format::NodeSlot;
+    static constexpr PageKind kKind = PageKind::kNodes;
+    static uint32_t Slots(const IndexView& v) { return v.meta.slots_per_page; }
+    static uint32_t Limit(const IndexView& v) { return v.max_links(); }
+    static Slot* At(const IndexView& v, char* page, uint32_t i) { return v.Node(page, i); }
+    static uint32_t Id(const GraphRepair& repair, BlockNumber block, uint32_t slot) {
+      return repair.tour_.FirstId(block) + slot;
+    }
+    static const IdSet& Dead(const GraphRepair& repair) { return repair.dead_; }
+    static BaseLists Layer(PageGraph& graph, const Slot*) { return {graph}; }
+  };
+  struct Uppers {
+    using Slot = format::UpperSlot;
+    static constexpr PageKind kKind = PageKind::kUpper;
+    static uint32_t Slots(const IndexView& v) { return v.meta.uppers_per_page; }
+    static uint32_t Limit(const IndexView& v) { return v.meta.m; }
+    static Slot* At(const IndexView& v, char* page, uint32_t i) { return v.Upper(page, i); }
+    static uint32_t Id(const GraphRepair& repair, BlockNumber block, uint32_t slot) {
+      return repair.view_.UpperId({block, slot});
+    }
+    static const IdSet& Dead(const GraphRepair& repair) { return repair.dead_records_; }
+    static UpperLists Layer(PageGraph& graph, const Slot* record) { return {graph, record->level}; }
+  };
+
+  // Chooses the page's lists that hold dead ids anew, without a lock; then writes those that nobody
+  // has changed meanwhile, and tries again for the others. Locks: the page.
+  template <class Kind>
+  void RepairPage(BlockNumber block) {
+    constexpr int kAttempts = 4;
+    backlinks_.clear();
+    for (int attempt = 0; attempt < kAttempts; ++attempt) {
+      if (tour_.CopyPage(block) != Kind::kKind) return;
+      ChooseLists<Kind>(block);
+      if (fixes_.empty() || WriteLists<Kind>(block, attempt == kAttempts - 1)) return;
+      pg::VacuumDelay();
+    }
+  }
+
+  template <class Kind>
+  void ChooseLists(BlockNumber block) {
+    fixes_.clear(), new_links_.clear();
+    const IdSet& dead = Kind::Dead(*this);
+    for (uint32_t slot = 0; slot < Kind::Slots(view_); ++slot) {
+      const typename Kind::Slot* item = Kind::At(view_, tour_.image(), slot);
+      const uint32_t self = Kind::Id(*this, block, slot), n = item->neighbour_count;
+      if (item->state != SlotState::kLive || dead.Contains(self)) continue;
+      if (n > Kind::Limit(view_)) pg::ReportCorrupted(view_.rel, block, "a list is too long");
+      const uint32_t* links = view_.Links(item);
+      if (std::none_of(links, links + n, [&](uint32_t id) { return dead.Contains(id); })) continue;
+      CHECK_FOR_INTERRUPTS();
+      const uint32_t start = static_cast<uint32_t>(new_links_.size());
+      new_links_.resize(start + Kind::Limit(view_));
+      const uint32_t count =
+          choice_.Choose(Kind::Layer(graph_, item), dead, self, view_.Coded(item), links, n,
+                         Kind::Limit(view_), new_links_.data() + start);
+      new_links_.resize(start + count);
+      fixes_.push_back({slot, start, count});
+    }
+  }
+
+  // True: all lists of fixes_ are settled. `last`: what has changed meanwhile only loses its dead
+  // ids.
+  template <class Kind>
+  bool WriteLists(BlockNumber block, bool last) {
+    pg::PageRef page = pg::ReadPage(view_.rel, block, BUFFER_LOCK_EXCLUSIVE, Kind::kKind);
+    pg::PageEdit edit = pg::PageEdit::Begin(view_.rel);
+    char* copy = edit.Edit(page);
+    bool settled = true;
+    for (Fix& fix : fixes_) {
+      typename Kind::Slot* now = Kind::At(view_, copy, fix.slot);
+      const typename Kind::Slot* then = Kind::At(view_, tour_.image(), fix.slot);
+      uint32_t* links = view_.Links(now);
+      if (now->neighbour_count == then->neighbour_count &&
+          std::equal(links, links + now->neighbour_count, view_.Links(then))) {
+        std::copy_n(new_links_.data() + fix.start, fix.count, links);
+        now->neighbour_count = static_cast<uint16_t>(fix.count);
+        continue;
+      }
+      if (last) {
+        uint32_t* end = std::remove_if(links, links + now->neighbour_count, [this](uint32_t id) {
+          return Kind::Dead(*this).Contains(id);
+        });
+        now->neighbour_count = static_cast<uint16_t>(end - links);
+      }
+      settled = settled && last;
+      fix.count = 0;
+    }
+    edit.Finish();
+    pg::Release(page);
+    if constexpr (Kind::kKind == PageKind::kNodes) NoteBacklinks(block);
+    return settled;
+  }
+
+  // Links of the lists just written that were not there before.
+  void NoteBacklinks(BlockNumber block) {
+    const NodeId first = tour_.FirstId(block);
+    for (const Fix& fix : fixes_) {
+      const format::NodeSlot* then = view_.Node(tour_.image(), fix.slot);
+      const NodeId* old_links = view_.Links(then);
+      for (uint32_t i = 0; i < fix.count; ++i) {
+        const NodeId id = new_links_[fix.start + i];
+        if (std::find(old_links, old_links + then->neighbour_count, id) ==
+            old_links + then->neighbour_count) {
+          backlinks_.push_back({id, first + fix.slot});
+        }
+      }
+    }
+  }
+
+  // A repaired node has lost ways that led to it through the dead: a new neighbour with room links
+  // back. Lists that are still to be repaired will choose for themselves.
+  void OfferBack() {
+    for (const Backlink& offer : backlinks_) {
+      NodeId links[graph::kMaxDegree];
+      const uint32_t n = graph_.Neighbours(offer.from, links);
+      if (n >= view_.max_links() || std::any_of(links, links + n, [&](NodeId id) {
+            return id == offer.to || dead_.Contains(id);
+          })) {
+        continue;
+      }
+      CHECK_FOR_INTERRUPTS();
+      LinkBack(offer);
+    }
+  }
+
+  // Locks: the node page (L2).
+  void LinkBack(const Backlink& offer) {
+    const format::Place at = view_.geometry.NodeAt(offer.from);
+    pg::PageRef page = pg::ReadPage(view_.rel, at.block, BUFFER_LOCK_EXCLUSIVE, PageKind::kNodes);
+    const format::NodeSlot* node = view_.Node(page.page, at.index);
+    const NodeId* end = view_.Links(node) + node->neighbour_count;
+    if (node->state == SlotState::kLive && node->neighbour_count < view_.max_links() &&
+        std::find(view_.Links(node), end, offer.to) == end) {
+      pg::PageEdit edit = pg::PageEdit::Begin(view_.rel);
+      format::NodeSlot* changed = view_.Node(edit.Edit(page), at.index);
+      view_.Links(changed)[changed->neighbour_count++] = offer.to;
+      edit.Finish();
+    }
+    pg::Release(page);
+  }
+
+  // Calls use(id, node) for the live nodes of a page, with a copy of it.
+  template <class Use>
+  void ForLiveNodes(BlockNumber block, Use&& use) {
+    if (tour_.CopyPage(block) != PageKind::kNodes) return;
+    for (uint32_t slot = 0; slot < view_.meta.slots_per_page; ++slot) {
+      const format::NodeSlot* node = view_.Node(tour_.image(), slot);
+      if (node->state == SlotState::kLive) use(tour_.FirstId(block) + slot, node);
+    }
+  }
+  bool IsCounted(NodeId id) const { return id < in_links_.size(); }
+
+  // How many lists each node stands in, up to 255.
+  void CountInLinks(BlockNumber block) {
+    ForLiveNodes(block, [this](NodeId, const format::NodeSlot* node) {
+      const NodeId* links = view_.Links(node);
+      for (uint32_t i = 0; i < node->neighbour_count; ++i) {
+        if (IsCounted(links[i]) && in_links_[links[i]] < UINT8_MAX) ++in_links_[links[i]];
+      }
+    });
+  }
+
+  // A node that no list names any more is found by the sweep only: one of its neighbours takes it
+  // in.
+  void AdoptOrphans(BlockNumber block) {
+    ForLiveNodes(block, [this](NodeId id, const format::NodeSlot* node) {
+      if (!IsCounted(id) || in_links_[id] > 0) return;
+      CHECK_FOR_INTERRUPTS();
+      const NodeId* links = view_.Links(node);
+      for (uint32_t i = 0; i < node->neighbour_count; ++i) {
+        if (IsCounted(links[i]) && Adopt(links[i], id)) return;
+      }
+    });
+  }
+
+  // Links `from` to `orphan`; in a full list, in place of the node that most others link to. False:
+  // it cannot. Locks: the node page (L2).
+  bool Adopt(NodeId from, NodeId orphan) {
+    const format::Place at = view_.geometry.NodeAt(from);
+    pg::PageRef page = pg::ReadPage(view_.rel, at.block, BUFFER_LOCK_EXCLUSIVE, PageKind::kNodes);
+    const format::NodeSlot* node = view_.Node(page.page, at.index);
+    const NodeId* links = view_.Links(node);
+    const uint32_t n = node->neighbour_count;
+    uint32_t place = n;
+    if (n == view_.max_links()) {
+      for (uint32_t i = 0; i < n; ++i) {
+        if (!IsCounted(links[i]) || in_links_[links[i]] < 2) continue;
+        if (place == n || in_links_[links[i]] > in_links_[links[place]]) place = i;
+      }
+    }
+    const bool possible = node->state == SlotState::kLive && place < view_.max_links() &&
+                          std::find(links, links + n, orphan) == links + n;
+    if (possible) {
+      if (place < n) --in_links_[links[place]];
+      pg::PageEdit edit = pg::PageEdit::Begin(view_.rel);
+      format::NodeSlot* changed = view_.Node(edit.Edit(page), at.index);
+      view_.Links(changed)[place] = orphan;
+      if (place == n) ++changed->neighbour_count;
+      edit.Finish();
+      in_links_[orphan] = 1;
+    }
+    pg::Release(page);
+    return possible;
+  }
+
+  const IndexView& view_;
+  PageTour& tour_;
+  const IdSet& dead_;
+  const IdSet& dead_records_;
+  PageGraph graph_;
+  ListChoice choice_;
+  VecOf<Fix, Alloc> fixes_;
+  VecOf<uint32_t, Alloc> new_links_;
+  VecOf<Backlink, Alloc> backlinks_;
+  VecOf<uint8_t, Alloc> in_links_;  // by node
+};
+
+}  // namespace
+
+void RepairLists(const IndexView& view, PageTour& tour, const IdSet& dead,
+                 const IdSet& dead_records, MemoryContext context) {
+  GraphRepair(view, tour, dead, dead_records, context).Run();
+}
+
+}  // namespace ann::hnsw

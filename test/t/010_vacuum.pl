@@ -1,0 +1,195 @@
+# Vacuum takes dead rows out of chains and graph, leaves an index that finds all others as well as a
+# fresh one does, gives space back, and may be interrupted or crash at any point. A standby follows it.
+use strict;
+use warnings;
+use Test::More;
+use PostgreSQL::Test::Cluster;
+use AnnTest qw(new_node load_base load_queries recall unordered is_intact no_crash);
+
+my $node = new_node('vacuum', "wal_consistency_checking = 'generic'\nmin_parallel_index_scan_size = 0\n",
+	allows_streaming => 1);
+$node->backup('base');
+my $standby = PostgreSQL::Test::Cluster->new('vacuum_standby');
+$standby->init_from_backup($node, 'base', has_streaming => 1);
+$standby->start;
+
+sub sql { return $node->safe_psql('postgres', $_[0]); }
+sub stat_of { return sql("SELECT $_[1] FROM ann_index_stats('$_[0]')"); }
+
+# Passes when a search without end gives the table's rows, each once.
+sub is_complete
+{
+	my ($server, $table, $name) = @_;
+	return is($server->safe_psql('postgres', qq{
+SET enable_seqscan = off;
+SET enable_sort = off;
+WITH found AS MATERIALIZED (SELECT id FROM $table ORDER BY v <=> (SELECT v FROM query WHERE id = 3) LIMIT 1000000)
+SELECT count(*), count(DISTINCT id), count(id) FILTER (WHERE NOT EXISTS (SELECT FROM $table t WHERE t.id = found.id)) FROM found}),
+		$server->safe_psql('postgres', "SELECT count(*), count(*), 0 FROM $table"), "$name: all rows are found");
+}
+
+sub is_sound
+{
+	my ($table, $name) = @_;
+	is_intact($node, "${table}_v", "$name: intact");
+	is_complete($node, $table, $name);
+	return;
+}
+
+load_queries($node, 200);
+load_base($node, 0, 10000);
+sql(q{
+ALTER TABLE base RENAME TO pool;
+-- 600 queries: 200 leave a standard error of half the difference that counts here.
+INSERT INTO query SELECT id, v FROM pool WHERE id >= 9600;
+CREATE TABLE base (id int PRIMARY KEY, v vector(384));
+INSERT INTO base SELECT * FROM pool WHERE id < 4000;
+CREATE INDEX base_v ON base USING hnsw (v vector_cosine_ops)});
+
+# --- half of the rows, all but one, all ----------------------------------------------------------------
+sql('DELETE FROM base WHERE id % 2 = 0; VACUUM (INDEX_CLEANUP ON) base');
+is_sound('base', 'half deleted');
+is(stat_of('base_v', 'dead_slots'), 0, 'half deleted: no node is left dead');
+is(stat_of('base_v', 'rows'), sql('SELECT count(*) FROM base'), 'half deleted: the index holds what the table holds');
+cmp_ok(stat_of('base_v', 'unreachable'), '<=', 3, 'half deleted: next to no node has lost all ways to it');
+sql('CREATE TABLE fresh AS TABLE base; CREATE INDEX fresh_v ON fresh USING hnsw (v vector_cosine_ops)');
+my ($after, $fresh) = (recall($node, 'base', '<=>', 10), recall($node, 'fresh', '<=>', 10));
+cmp_ok($after, '>=', $fresh - 0.01, "half deleted: recall\@10 $after, fresh $fresh");
+
+sql('DELETE FROM base WHERE id > 9 AND id < 3990; VACUUM (INDEX_CLEANUP ON) base');
+is_sound('base', 'ten left');
+is(stat_of('base_v', 'unreachable'), 0, 'ten left: all are linked');
+sql('DELETE FROM base WHERE id <> 5; VACUUM (INDEX_CLEANUP ON) base');
+is_sound('base', 'one left');
+sql('DELETE FROM base; VACUUM (INDEX_CLEANUP ON) base');
+is_sound('base', 'none left');
+is(stat_of('base_v', 'nodes, rows, dead_slots, upper_records, chain_chunks, levels'), '0|0|0|0|0|0', 'none left: nothing is in use');
+my $size = sql(q{SELECT pg_relation_size('base_v')});
+sql('INSERT INTO base SELECT * FROM pool WHERE id < 4000');
+is_sound('base', 'filled again');
+my $refilled = sql(q{SELECT pg_relation_size('base_v')});
+cmp_ok($refilled, '<=', 1.01 * $size, "filled again: in the same pages ($refilled bytes, $size before)");
+
+# --- space is used again ----------------------------------------------------------------------------------
+sql('REINDEX INDEX base_v');
+$size = sql(q{SELECT pg_relation_size('base_v')});
+for my $round (0 .. 9)
+{
+	sql(qq{
+DELETE FROM base WHERE id % 5 = $round % 5;
+VACUUM (INDEX_CLEANUP ON) base;
+INSERT INTO base SELECT id + 10000 * $round, v FROM pool WHERE id < 4000 AND NOT EXISTS (SELECT FROM base b WHERE b.id % 10000 = pool.id)});
+}
+my $later = sql(q{SELECT pg_relation_size('base_v')});
+cmp_ok($later, '<', 1.1 * $size, "ten rounds of a fifth: $later bytes, $size before");
+is_sound('base', 'ten rounds of a fifth');
+sql('DROP TABLE fresh; CREATE TABLE fresh AS TABLE base; CREATE INDEX fresh_v ON fresh USING hnsw (v vector_cosine_ops)');
+($after, $fresh) = (recall($node, 'base', '<=>', 10), recall($node, 'fresh', '<=>', 10));
+# Each row has been inserted twice by now: the graph is one made of inserts.
+cmp_ok($after, '>=', $fresh - 0.01, "ten rounds of a fifth: recall\@10 $after, fresh $fresh");
+
+# --- chains: 10,000 rows of one vector among others ---------------------------------------------------------
+sql(q{
+CREATE TABLE copies (id int PRIMARY KEY, v vector(384));
+INSERT INTO copies SELECT DISTINCT ON (v) * FROM pool WHERE id < 500;
+INSERT INTO copies SELECT 1000 + i, (SELECT v FROM pool WHERE id = 700) FROM generate_series(1, 5000) i;
+CREATE INDEX copies_v ON copies USING hnsw (v vector_cosine_ops);
+INSERT INTO copies SELECT 10000 + i, (SELECT v FROM pool WHERE id = 700) FROM generate_series(1, 5000) i});
+is_sound('copies', '10,000 copies');
+my ($nodes, $chunks) = split /\|/, stat_of('copies_v', 'nodes, chain_chunks');
+for my $step (
+	[ 'every seventh', 'id % 7 = 0' ],
+	[ 'a run', 'id BETWEEN 2000 AND 4000' ],
+	[ 'the first ones', 'id BETWEEN 1000 AND 1500' ],
+	[ 'the last ones', 'id > 14000' ],
+	[ 'all but nine', 'id > 1000 AND id NOT BETWEEN 12000 AND 12009' ])
+{
+	sql("DELETE FROM copies WHERE id > 1000 AND ($step->[1]); VACUUM (INDEX_CLEANUP ON) copies");
+	is_sound('copies', "copies, $step->[0] deleted");
+	my ($now, $now_chunks) = split /\|/, stat_of('copies_v', 'nodes, chain_chunks');
+	is($now, $nodes, "copies, $step->[0] deleted: their node stays");
+	cmp_ok($now_chunks, '<=', $chunks, "copies, $step->[0] deleted: $now_chunks chunks");
+	$chunks = $now_chunks;
+}
+# Each chunk that is left keeps at least one of them.
+cmp_ok($chunks, '<=', 9, 'chunks without rows are free');
+sql('DELETE FROM copies WHERE id > 1000; VACUUM (INDEX_CLEANUP ON) copies');
+is_sound('copies', 'copies, all deleted');
+is(stat_of('copies_v', 'nodes, chain_chunks'), ($nodes - 1) . '|0', 'copies, all deleted: node and chain are free');
+my $pages = stat_of('copies_v', 'chain_pages');
+sql('INSERT INTO copies SELECT 10000 + i, (SELECT v FROM pool WHERE id = 700) FROM generate_series(1, 9000) i');
+is_sound('copies', 'copies again');
+is(stat_of('copies_v', 'chain_pages'), $pages, 'copies again: in the same pages');
+
+# --- standby --------------------------------------------------------------------------------------------------
+$node->wait_for_catchup($standby, 'replay', $node->lsn('insert'));
+is_complete($standby, $_, "standby, $_") for 'base', 'copies';
+is($standby->psql('postgres', "SELECT ann_index_check('${_}_v')"), 0, "standby, $_: intact") for 'base', 'copies';
+
+# --- interrupted ----------------------------------------------------------------------------------------------
+sql('DELETE FROM base WHERE id % 3 = 0; DELETE FROM copies WHERE id % 3 = 0');
+my $interrupted = 0;
+my $dead = 0;
+for my $table ('base', 'copies')
+{
+	for my $ms (3, 6, 9, 12, 16, 20, 30, 50)
+	{
+		my ($rc) = $node->psql('postgres', "SET vacuum_cost_delay = '1ms'; SET vacuum_cost_limit = 400; SET statement_timeout = $ms; VACUUM (INDEX_CLEANUP ON) $table");
+		$interrupted += $rc != 0;
+		$dead += stat_of("${table}_v", 'dead_slots') > 0;
+		is_sound($table, "$table, vacuum interrupted after $ms ms");
+		sql("INSERT INTO $table SELECT id + 200000 + 100000 * $ms, v FROM pool WHERE id % 1000 = $ms");
+	}
+}
+cmp_ok($interrupted, '>', 4, "$interrupted vacuums were interrupted");
+cmp_ok($dead, '>', 0, "$dead of them left dead nodes behind");
+$node->psql('postgres', "SET vacuum_cost_delay = '1ms'; SET vacuum_cost_limit = 200; SET statement_timeout = 30; VACUUM (INDEX_CLEANUP ON) base");
+$node->stop('immediate');
+$node->start;
+is_sound($_, "$_, crash after an interrupted vacuum") for 'base', 'copies';
+sql('VACUUM (INDEX_CLEANUP ON) base; VACUUM (INDEX_CLEANUP ON) copies');
+for my $table ('base', 'copies')
+{
+	is_sound($table, "$table, vacuumed to the end");
+	is(stat_of("${table}_v", 'dead_slots'), 0, "$table, vacuumed to the end: no node is left dead");
+}
+
+# --- blank pages at the end of the file, as a crash leaves them when it comes before their first WAL record ----------
+my %file = map { $_ => $node->data_dir . '/' . sql("SELECT pg_relation_filepath('${_}_v')") } 'base', 'copies';
+$node->stop('fast');
+for my $table (keys %file)
+{
+	open(my $handle, '>>:raw', $file{$table}) or die "cannot open $file{$table}: $!";
+	print $handle "\0" x (5 * 8192);
+	close($handle);
+}
+$node->start;
+for my $table ('base', 'copies')
+{
+	is_sound($table, "$table, blank pages");
+	sql("DELETE FROM $table WHERE id % 10 = 1; VACUUM (INDEX_CLEANUP ON) $table");
+	is_sound($table, "$table, blank pages, vacuumed");
+	sql("INSERT INTO $table SELECT id + 10000000, v FROM pool WHERE id < 3000");
+	is_sound($table, "$table, blank pages, used");
+}
+
+# --- two indexes by two workers; CREATE INDEX CONCURRENTLY, which asks vacuum for every row -----------------------
+sql(q{
+CREATE INDEX base_l2 ON base USING hnsw (v vector_l2_ops) WITH (m = 4);
+DELETE FROM base WHERE id % 4 = 1});
+sql('VACUUM (PARALLEL 2) base');
+is_sound('base', 'vacuumed by two');
+is_intact($node, 'base_l2', 'vacuumed by two: the other one intact');
+sql(q{
+DELETE FROM copies WHERE id % 4 = 1;
+UPDATE copies SET id = id + 1000000 WHERE id % 4 = 2;
+DROP INDEX copies_v;
+CREATE INDEX CONCURRENTLY copies_v ON copies USING hnsw (v vector_cosine_ops)});
+is_sound('copies', 'built concurrently');
+sql('INSERT INTO copies SELECT id + 3000000, v FROM pool WHERE id < 100; REINDEX INDEX CONCURRENTLY copies_v');
+is_sound('copies', 'rebuilt concurrently');
+
+no_crash($_, 'no backend of ' . $_->name . ' died') for $node, $standby;
+$standby->stop;
+$node->stop;
+done_testing();

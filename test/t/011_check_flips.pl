@@ -1,0 +1,173 @@
+# One damaged bit: in every field of every kind of page. ann_index_check reports it, or it is one that no
+# invariant can see (a code, a version, an unused byte: marked `may`). Searches and inserts end all the
+# same, with rows or with an error that says what is wrong (58P01 is the server's, for a row outside of the table).
+use strict;
+use warnings;
+use Test::More;
+use AnnTest qw(new_node psql_code no_crash);
+
+use constant { PAGE => 8192, HEADER => 24, TAIL => 8184 };
+use constant { META => 1, NODES => 2, REFINEMENT => 3, UPPER => 4, CHAIN => 5, MEAN => 7 };
+
+my $node = new_node('flips');
+$node->safe_psql('postgres', q{
+SELECT setseed(0.25);
+CREATE TABLE template (id int PRIMARY KEY, v vector(24));
+INSERT INTO template SELECT i, random_vector(24 + 0 * i) FROM generate_series(1, 400) i;
+INSERT INTO template SELECT 1000 + i, (SELECT v FROM template t WHERE t.id = 1 + i % 12) FROM generate_series(1, 200) i});
+my $rows = 600;
+
+# [ page kind, field, bytes of the page or of a slot in use, bits of each byte that may turn, must the
+# check see it, ... ]. Bytes: first and number; of slots: S + first.
+my $all = 255;
+my $top = 128;
+my @fields = (
+	[ META, 'pd_lower', 12, 2, $all, 'must' ],
+	[ META, 'magic', 24, 4, $all, 'must' ],
+	[ META, 'version', 28, 2, $all, 'must' ],
+	[ META, 'metric', 30, 1, $all, 'must' ],
+	[ META, 'traversal and refinement bits', 31, 2, $all, 'must' ],
+	[ META, 'm', 34, 2, $all, 'must' ],
+	[ META, 'dims', 40, 4, $all, 'must' ],
+	[ META, 'slot sizes', 44, 20, $all, 'must' ],
+	[ META, 'stripe', 60, 6, $all, 'must' ],
+	[ META, 'seed', 80, 8, $all, 'may' ],
+	[ META, 'entry', 104, 4, $all, 'must' ],
+	[ META, 'entry_level', 108, 4, $all, 'must' ],
+	[ META, 'hints', 113, 3, $all, 'must' ],
+	[ META, 'counts', 128, 16, $all, 'may' ],
+	[ META, 'tail', TAIL, 4, $all, 'must' ],
+	[ MEAN, 'a value', HEADER, 96, $all, 'may' ],
+	[ MEAN, 'tail', TAIL, 4, $all, 'must' ],
+	[ NODES, 'pd_lower, pd_upper, pd_special', 12, 6, $all, 'must' ],
+	[ NODES, 'kind', TAIL, 2, $all, 'must' ],
+	[ NODES, 'page id', TAIL + 6, 2, $all, 'must' ],
+	[ NODES, 'state', 'S0', 1, 0xFE, 'must' ],
+	[ NODES, 'state: live or free', 'S0', 1, 0x01, 'may' ],
+	[ NODES, 'level', 'S1', 1, 0xF0, 'must' ],
+	[ NODES, 'level below 16', 'S1', 1, 0x0F, 'may' ],
+	[ NODES, 'version', 'S2', 2, $all, 'may' ],
+	[ NODES, 'row: block', 'S4', 2, $all, 'must' ],
+	[ NODES, 'row: low parts', 'S6', 4, $all, 'may' ],
+	[ NODES, 'number of neighbours', 'S11', 1, $all, 'must' ],
+	[ NODES, 'number of neighbours, small', 'S10', 1, $all, 'may' ],
+	[ NODES, 'chain', 'S12', 4, $all, 'must' ],
+	[ NODES, 'hash', 'S16', 8, $all, 'may' ],
+	[ NODES, 'sign of the slope', 'S27', 1, $top, 'must' ],
+	[ NODES, 'sign of the norm', 'S31', 1, $top, 'must' ],
+	[ NODES, 'factors', 'S24', 12, $all, 'may' ],
+	[ NODES, 'code', 'S36', 16, $all, 'may' ],
+	[ NODES, 'first link: high bytes', 'S54', 2, $all, 'must' ],
+	[ NODES, 'first link', 'S52', 2, $all, 'may' ],
+	[ REFINEMENT, 'kind', TAIL, 2, $all, 'must' ],
+	[ REFINEMENT, 'sign of the error', 'S11', 1, $top, 'must' ],
+	[ REFINEMENT, 'factors', 'S0', 12, $all, 'may' ],
+	[ REFINEMENT, 'code', 'S12', 12, $all, 'may' ],
+	[ UPPER, 'kind', TAIL, 2, $all, 'must' ],
+	[ UPPER, 'state', 'S0', 1, 0xFE, 'must' ],
+	[ UPPER, 'level', 'S1', 1, $all, 'must' ],
+	[ UPPER, 'version', 'S2', 2, $all, 'may' ],
+	[ UPPER, 'node', 'S4', 4, $all, 'must' ],
+	[ UPPER, 'down', 'S8', 4, $all, 'must' ],
+	[ UPPER, 'number of neighbours', 'S13', 3, $all, 'must' ],
+	[ UPPER, 'factors and code', 'S16', 28, $all, 'must' ],
+	[ UPPER, 'first link: high bytes', 'S46', 2, $all, 'must' ],
+	[ CHAIN, 'kind', TAIL, 2, $all, 'must' ],
+	[ CHAIN, 'node', 'S0', 4, $all, 'must' ],
+	[ CHAIN, 'next', 'S4', 4, $all, 'must' ],
+	[ CHAIN, 'number of rows', 'S8', 1, 0xF0, 'must' ],
+	[ CHAIN, 'number of rows, small', 'S8', 1, 0x0F, 'may' ],
+	[ CHAIN, 'row: block', 'S12', 2, $all, 'must' ],
+	[ CHAIN, 'row: low parts', 'S14', 4, $all, 'may' ],
+);
+my @cases = ((map { [ 'flip', @$_ ] } @fields), (map { [ 'flip', @$_ ] } grep { $_->[5] eq 'must' } @fields),
+	(map { [ 'zero', $_, 'all of it', 0, PAGE, 0, 'must' ] } META, MEAN, NODES, REFINEMENT, UPPER, CHAIN),
+	[ 'zero', NODES, 'a slot', 'S0', 68, 0, 'must' ], [ 'zero', CHAIN, 'a chunk', 'S0', 60, 0, 'must' ],
+	[ 'zero', REFINEMENT, 'a record', 'S0', 24, 0, 'may' ]);
+
+$node->safe_psql('postgres', 'SET client_min_messages = error;' . join('', map {
+	"CREATE TABLE t$_ AS TABLE template; CREATE INDEX t${_}_v ON t$_ USING hnsw (v vector_l2_ops) WITH (m = 4, ef_construction = 20);\n" } 0 .. $#cases) . 'CHECKPOINT');
+is($node->psql('postgres', 'SELECT ann_index_check(oid) FROM pg_class WHERE relname ~ $$^t\d+_v$$'), 0, 'all are intact before');
+my %path = map { split /\|/ } split /\n/,
+  $node->safe_psql('postgres', q{SELECT relname, pg_relation_filepath(oid) FROM pg_class WHERE relname ~ '^t\d+_v$'});
+$node->stop('fast');
+
+my $state = 4711;
+sub random_below { $state = ($state * 1103515245 + 12345) % 2147483648; return ($state >> 8) % $_[0]; }
+sub u16 { return unpack('v', substr($_[0], $_[1], 2)); }
+
+# The starts of a page's slots in use, and their size. A refinement record is in use where its factors are
+# not zero.
+sub used_slots
+{
+	my ($kind, $page, $meta) = @_;
+	my ($at) = { NODES, 44, REFINEMENT, 48, UPPER, 52, CHAIN, 56 }->{$kind};
+	my ($size, $count) = (u16($meta, $at), u16($meta, $at + 2));
+	my @starts = grep {
+		    $kind == CHAIN      ? substr($page, $_, 4) ne "\xff\xff\xff\xff"
+		  : $kind == REFINEMENT ? substr($page, $_, 4) ne "\0\0\0\0"
+		  : ord(substr($page, $_, 1)) != 0
+	} map { HEADER + $_ * $size } 0 .. $count - 1;
+	return @starts;
+}
+
+my @names;
+for my $i (0 .. $#cases)
+{
+	my ($how, $kind, $field, $first, $bytes, $bits, $seen) = @{ $cases[$i] };
+	my $file = $node->data_dir . '/' . $path{"t${i}_v"};
+	open(my $handle, '+<:raw', $file) or die "cannot open $file: $!";
+	my @pages;
+	while (read($handle, my $page, PAGE)) { push @pages, $page; }
+	my @of_kind = grep { u16($pages[$_], TAIL) == $kind && ($kind < NODES || $kind > CHAIN || used_slots($kind, $pages[$_], $pages[0])) } 0 .. $#pages;
+	my $block = $of_kind[ random_below(scalar @of_kind) ];
+	my $start = $first;
+	if ($first =~ /^S(\d+)$/)
+	{
+		my @starts = used_slots($kind, $pages[$block], $pages[0]);
+		$start = $1 + $starts[ random_below(scalar @starts) ];
+	}
+	my $new = $pages[$block];
+	if ($how eq 'zero')
+	{
+		substr($new, $start, $bytes) = "\0" x $bytes;
+		push @names, "block $block of kind $kind, zeroed: $field";
+	}
+	else
+	{
+		my @bits = grep { $bits & (1 << $_) } 0 .. 7;
+		my ($at, $bit) = ($start + random_below($bytes), $bits[ random_below(scalar @bits) ]);
+		substr($new, $at, 1) = chr(ord(substr($new, $at, 1)) ^ (1 << $bit));
+		push @names, "block $block of kind $kind, byte $at, bit $bit: $field";
+	}
+	seek($handle, $block * PAGE, 0);
+	print $handle $new;
+	close($handle);
+}
+$node->start;
+
+my $common = 'SET statement_timeout = 10000; SET enable_seqscan = off; SET enable_sort = off;';
+my $near = 'ORDER BY v <-> (SELECT v FROM template WHERE id = ';
+for my $i (0 .. $#cases)
+{
+	my @uses = (
+		"SELECT ann_index_check('t${i}_v'); SELECT true",
+		"SELECT count(*) <= 10 AND count(*) = count(DISTINCT id) FROM (SELECT id FROM t$i $near 7) LIMIT 10) r",
+		"SELECT count(*) <= $rows FROM (SELECT id FROM t$i $near 300) LIMIT 100000) r",
+		"INSERT INTO t$i SELECT id + 10000, v FROM template WHERE id % 30 = 3; SELECT true",
+		"DELETE FROM t$i WHERE id % 4 = 0; VACUUM t$i; SELECT true");
+	my @codes;
+	my $bad = '';
+	for my $use (@uses)
+	{
+		my ($code, $out) = psql_code($node, "$common $use");
+		push @codes, $code;
+		$bad .= "$use: $code $out\n" unless $code =~ /^(XX00[12]|58P01)$/ || ($code eq '00000' && $out =~ /^t$/m);
+	}
+	is($bad, '', "$names[$i]: @codes");
+	isnt($codes[0], '00000', "$names[$i]: seen") if $cases[$i]->[6] eq 'must';
+}
+no_crash($node, 'no backend died');
+
+$node->stop;
+done_testing();
