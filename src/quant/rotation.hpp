@@ -1,9 +1,8 @@
 // A random rotation in O(D log D): four rounds of sign flips, a Walsh-Hadamard transform of the
 // largest power of two that fits (of the head, then of the tail), and a Kac step that mixes the
-// halves
-// ("FHT-Kac", RaBitQ's successor of the dense matrix; Gao et al. 2024, arXiv 2409.09913). Keeps L2
-// distances and inner products; makes any vector's coordinates look Gaussian, which is what codes
-// of equal steps need.
+// halves ("FHT-Kac", RaBitQ's successor of the dense matrix; Gao et al. 2024, arXiv 2409.09913).
+// Keeps L2 distances and inner products; makes any vector's coordinates look Gaussian, which is
+// what codes of equal steps need.
 #pragma once
 
 #include <cstddef>
