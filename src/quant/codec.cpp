@@ -222,7 +222,7 @@ void Codec::EncodeRefinement(const float* work, const Factors& factors, const ui
   }
   const double second = y2e / y2y2;
   const double along = scale * yr + second * y2r;  // <r^^, r>
-  RefinementFactors out{0, 0, factors.norm > 0 ? INFINITY : 0.0f};
+  RefinementFactors out{0, 0, 0};
   if (along > 0 && std::isfinite(factors.norm)) {
     const double rho = rr / along;
     const double length = scale * scale * yy + second * second * y2y2 + 2 * scale * second * yy2;

@@ -162,6 +162,27 @@ TEST(CodecTest, NearDuplicatesKeepThePromise) {
   }
 }
 
+// Rows at three tenths of the query's length: sigma is as much smaller as the part of q across r.
+TEST(CodecTest, SigmaShrinksTowardsNearRows) {
+  Gaussian gaussian(16);
+  for (const Metric metric : kRotated) {
+    const TestCodec codec(Params(metric, 384, 2, 6), Vector(384, 0.01f));
+    Errors coarse, refined;
+    for (int i = 0; i < 1000; ++i) {
+      const Vector x = gaussian.Make(384);
+      Vector q = gaussian.Make(384, 0.3f);
+      for (size_t k = 0; k < 384; ++k) q[k] += x[k];
+      const Coded coded = codec.Encode(x);
+      const TestQuery query(codec, q);
+      const double truth = TrueKey(metric, x, q);
+      coarse.Add(codec->Coarse(*query, coded.code.data()), truth);
+      refined.Add(codec->Refined(*query, coded.code.data(), coded.refinement.data()), truth);
+    }
+    ExpectGaussian(coarse, "coarse", 0.65);
+    ExpectGaussian(refined, "refined", 0.88);
+  }
+}
+
 // One pair, many rotations: the mean of the estimates is the distance.
 TEST(CodecTest, EstimatesAreUnbiased) {
   Gaussian gaussian(11);

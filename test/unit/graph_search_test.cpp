@@ -1,5 +1,6 @@
 // Selection, search and order on graphs small enough to see through.
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <memory>
 #include <vector>
@@ -53,10 +54,17 @@ TEST(SelectTest, IsAlgorithm4) {
     const uint32_t limit = 1 + static_cast<uint32_t>(rng.Next() % 40);
     std::vector<Vector> points;
     std::vector<Candidate> candidates;
-    const Vector centre = gaussian.Make(dims);
+    // Half of the rounds on a lattice, where equal distances abound.
+    const bool lattice = round % 2 == 0;
+    auto make = [&] {
+      Vector v = gaussian.Make(dims, lattice ? 2 : 1);
+      for (float& value : v) value = lattice ? std::round(value) : value;
+      return v;
+    };
+    const Vector centre = make();
     for (size_t i = 0; i < n; ++i) {
       // Some equal points.
-      points.push_back(i > 3 && rng.Next() % 8 == 0 ? points[i / 2] : gaussian.Make(dims));
+      points.push_back(i > 3 && rng.Next() % 8 == 0 ? points[i / 2] : make());
       candidates.push_back(
           {static_cast<float>(SquaredDistance(points[i], centre)), static_cast<NodeId>(i)});
     }

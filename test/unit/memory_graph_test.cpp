@@ -207,6 +207,15 @@ TEST(MemoryGraphTest, EqualRowsShareANode) {
   EXPECT_GE(built.Search(AllRows()[0], 10).size(), 9700u);
 }
 
+TEST(MemoryGraphTest, EqualCodesOfDifferentRowsAreDifferentNodes) {
+  quant::CodecParams params = Params(Metric::kL1, 4, 8, 0);
+  params.l1_step = 1;
+  std::vector<Vector> rows;
+  for (int i = 0; i < 3000; ++i) rows.push_back({static_cast<float>(i) * 1e-5f, 1, 2, 3});
+  const Built built(params, rows, Vector(4), {4, 8, 7});
+  EXPECT_EQ(built.graph().size(), rows.size());
+}
+
 TEST(MemoryGraphTest, NoneOneAndTwoRows) {
   for (const size_t n : {0, 1, 2}) {
     const std::vector<Vector> rows = FirstRows(n);
@@ -252,6 +261,12 @@ TEST(MemoryGraphTest, FindsLargestInnerProducts) {
   const Built built(Params(Metric::kInnerProduct, 384, 2, 0), rows, Mean(rows), kDefaults);
   ASSERT_NO_FATAL_FAILURE(ExpectValidLinks(built.graph(), kDefaults.m));
   EXPECT_NEAR(built.graph().max_norm(), 2, 0.01);
+  for (NodeId id = 0; id < built.graph().size(); ++id) {
+    float lift;
+    std::memcpy(&lift, built.graph().coded(id) + sizeof(quant::Factors), sizeof lift);
+    const Vector& x = rows[RowOf(built.graph().first_row(id).tid)];
+    ASSERT_NEAR(lift * lift + Dot(x, x), std::pow(built.graph().max_norm(), 2), 1e-4);
+  }
   EXPECT_GE(Recall(built, Metric::kInnerProduct, rows, Queries(50), 64), 0.95);
 }
 
@@ -268,6 +283,7 @@ TEST(MemoryGraphTest, ExtremeVectorsDoNoHarm) {
     params.l1_step = 0.002f;
     const Built built(params, rows, Vector(384), kDefaults);
     ASSERT_NO_FATAL_FAILURE(ExpectValidLinks(built.graph(), kDefaults.m));
+    EXPECT_TRUE(std::isfinite(built.graph().max_norm()));
     EXPECT_GE(CountReached(built.graph()), 600u) << static_cast<int>(metric);
     if (metric != Metric::kInnerProduct) {
       EXPECT_GE(Recall(built, metric, rows, Queries(20), 64), 0.9) << static_cast<int>(metric);
