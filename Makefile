@@ -12,7 +12,7 @@ override with_llvm = no
 SHLIB_EXPORTS = src/exports.txt
 # PostgreSQL 15 does not define PGDLLEXPORT as a visibility attribute; 16 and later do.
 PG_CPPFLAGS = -I$(srcdir)/src -isystem $(includedir_server) -DBOOST_CONTAINER_USER_DEFINED_THROW_CALLBACKS \
-  -DBOOST_NO_EXCEPTIONS '-DPGDLLEXPORT=__attribute__((visibility("default")))'
+  -DBOOST_NO_EXCEPTIONS -DBOOST_ENABLE_ASSERT_HANDLER '-DPGDLLEXPORT=__attribute__((visibility("default")))'
 CORE_CXXFLAGS = -std=c++20 -fno-exceptions -fno-rtti -fno-threadsafe-statics -fvisibility=hidden \
   -fvisibility-inlines-hidden -Wall -Wextra -Wshadow -Wno-unused-parameter -Wno-missing-field-initializers
 PG_CXXFLAGS = $(CORE_CXXFLAGS) -O3 -fno-gnu-unique -Wno-register $(if $(WERROR),-Werror) $(ANN_CXXFLAGS)

@@ -167,10 +167,15 @@ class PageGraph {
 
   uint32_t ScoredBytes() const { return sizeof(format::NodeSlot) + view_->codec.coded_bytes(); }
 
-  void Prefetch(BlockNumber block, uint32_t offset, uint32_t bytes) const {
+  // By cache line: a slot starts anywhere, so 100 bytes touch three lines as often as two. Inlined by
+  // force: GCC takes a function that only prefetches for one without effect and drops its calls.
+  [[gnu::always_inline]] void Prefetch(BlockNumber block, uint32_t offset, uint32_t bytes) const {
+    constexpr uint32_t kLine = 64;
     const char* page = reader_.Guess(block);
     if (page == nullptr) return;
-    for (uint32_t at = 0; at < bytes; at += 64) __builtin_prefetch(page + offset + at);
+    for (uint32_t at = offset / kLine * kLine; at < offset + bytes; at += kLine) {
+      __builtin_prefetch(page + at);
+    }
   }
 
   // `use(page)` on the unpinned page if it stays, else on the pinned one.

@@ -1,7 +1,18 @@
-// Boost.Container calls these where it would throw. They end in ereport, like every other error.
+// Boost.Container calls these where it would throw or abort. They end in ereport, like every other
+// error: an index out of range costs a statement, not the server.
+#include <boost/assert.hpp>
 #include <boost/container/throw_exception.hpp>
 
 #include "pg/pg.hpp"
+
+namespace boost {
+
+void assertion_failed(const char* expression, const char* function, const char* file, long line) {
+  elog(ERROR, "assertion %s failed in %s, %s:%ld", expression, function, file, line);
+  pg_unreachable();
+}
+
+}  // namespace boost
 
 namespace boost::container {
 

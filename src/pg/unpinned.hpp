@@ -26,7 +26,7 @@ class UnpinnedReader {
   };
 
   // Where the block probably lies; may be wrong, for prefetching only. Null: not known.
-  const char* Guess(BlockNumber block) const {
+  [[gnu::always_inline]] const char* Guess(BlockNumber block) const {
     if (hints_ == nullptr) return nullptr;
     const Buffer buffer = hints_[Slot(block)];
     if (buffer <= 0) return nullptr;
