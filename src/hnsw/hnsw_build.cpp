@@ -255,6 +255,14 @@ class Writer {
       node_blocks_ = geometry.StripeStart(geometry.StripeOf(node_blocks_ - 1) + 1);
     }
     upper_blocks_ = static_cast<uint32_t>(DivUp(records_, view_.meta.uppers_per_page));
+    const uint64_t blocks =
+        uint64_t{node_blocks_} + upper_blocks_ + DivUp(chunks_, view_.meta.chunks_per_page);
+    if (blocks * std::max(view_.meta.uppers_per_page, view_.meta.chunks_per_page) > kMaxNodes &&
+        records_ + chunks_ > 0) {
+      ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+                      errmsg("index \"%s\" would grow beyond the blocks that it can address",
+                             RelationGetRelationName(view_.rel))));
+    }
   }
 
   uint32_t ChainLength(NodeId old) const {

@@ -169,6 +169,14 @@ BlockNumber GrowRecords(const IndexView& view, PageKind kind) {
   if (block == 0) {
     const BlockNumber first = RelationGetNumberOfBlocks(view.rel);
     if (!InAuxiliaryStripe(view, first)) CompleteNodeStripe(view, first);
+    const uint32_t per_page =
+        kind == PageKind::kUpper ? view.meta.uppers_per_page : view.meta.chunks_per_page;
+    const BlockNumber next = RelationGetNumberOfBlocks(view.rel);
+    if ((uint64_t{next} + 1) * per_page > kMaxNodes) {
+      ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+                      errmsg("index \"%s\" cannot grow beyond %u blocks",
+                             RelationGetRelationName(view.rel), next)));
+    }
     block = AppendPage(view, kind);
   }
   UnlockRelationForExtension(view.rel, ExclusiveLock);

@@ -65,7 +65,7 @@ class PageGraph {
   template <class Scorer>
   void Score(const NodeId* ids, uint32_t n, float* keys, Scorer&& score) {
     // Far enough ahead to cover a miss of 100 ns with 15 to 20 ns of work each.
-    constexpr uint32_t kAhead = 6;
+    constexpr uint32_t kAhead = 8;
     format::Place places[graph::kMaxDegree];
     for (uint32_t i = 0; i < n + kAhead; ++i) {
       if (i < n) {
@@ -167,8 +167,8 @@ class PageGraph {
 
   uint32_t ScoredBytes() const { return sizeof(format::NodeSlot) + view_->codec.coded_bytes(); }
 
-  // By cache line: a slot starts anywhere, so 100 bytes touch three lines as often as two. Inlined by
-  // force: GCC takes a function that only prefetches for one without effect and drops its calls.
+  // By cache line: a slot starts anywhere, so 100 bytes touch three lines as often as two. Inlined
+  // by force: GCC takes a function that only prefetches for one without effect and drops its calls.
   [[gnu::always_inline]] void Prefetch(BlockNumber block, uint32_t offset, uint32_t bytes) const {
     constexpr uint32_t kLine = 64;
     const char* page = reader_.Guess(block);
