@@ -96,7 +96,7 @@ cmp_ok($read, '>=', 20 * $searches, "$read pages of the index were replaced unde
 is($node->safe_psql('postgres', 'SELECT count(*) FROM outcome WHERE NOT complete'), 0,
 	'no search came back short or with a row twice');
 # What a search emits is ordered by bounds that come from unpinned reads. Without the checks around them
-# about every second search here is out of order; without the second check alone, one in thousands.
+# two searches in three are out of order here; without the second one alone, one in thousands.
 is($node->safe_psql('postgres', 'SELECT count(*) FROM outcome WHERE NOT ordered'), 0,
 	'no search came back out of order');
 my $hits = 'SELECT sum(hits)::float8 / sum(k) FROM outcome WHERE unpinned = ';
