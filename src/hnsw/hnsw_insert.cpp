@@ -127,7 +127,7 @@ class Inserter {
     const Candidate start = DescendTo(graph_, 0, scorer);
     if (start.id == kNoId) return true;
     beam_.Reset(std::max<uint32_t>(view_.meta.ef_construction, 8));
-    visited_.Reset(view_.meta.ef_construction * 32);
+    visited_.Reset(view_.meta.ef_construction * 32, graph_.id_limit());
     visited_.Insert(start.id);
     beam_.Insert(start);
     BaseLayer<decltype(scorer)> layer{graph_, scorer};

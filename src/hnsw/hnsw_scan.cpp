@@ -283,7 +283,7 @@ bool NextRound(ScanState& s) {
   if (s.phase == Phase::kStart) {
     s.round_ef = static_cast<uint32_t>(ef_search_is_set ? ef_search : s.view->meta.default_ef);
     s.round_ef = std::clamp(s.round_ef, 1u, std::max(s.graph.id_limit(), 1u));
-    s.visited.Reset(std::min(s.round_ef, 1u << 16) * 32);
+    s.visited.Reset(std::min(s.round_ef, 1u << 16) * 32, s.graph.id_limit());
     s.beam.Reset(s.round_ef);
     const Candidate start = DescendTo(s.graph, 0, scorer);
     if (start.id == kNoId) return false;

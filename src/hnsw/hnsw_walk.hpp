@@ -65,7 +65,7 @@ class PageGraph {
   template <class Scorer>
   void Score(const NodeId* ids, uint32_t n, float* keys, Scorer&& score) {
     // Far enough ahead to cover a miss of 100 ns with 15 to 20 ns of work each.
-    constexpr uint32_t kAhead = 8;
+    constexpr uint32_t kAhead = 12;
     format::Place places[graph::kMaxDegree];
     for (uint32_t i = 0; i < n + kAhead; ++i) {
       if (i < n) {

@@ -134,10 +134,12 @@ TEST(VisitedSetTest, DoesWhatASetDoes) {
   uint64_t seed = 2;
   for (const uint32_t expected : {0u, 100u, 5000u}) {
     for (const uint32_t range : {1u, 100u, 3000u, 100000u, kMaxNodes}) {
-      visited.Reset(expected);
-      EXPECT_EQ(visited.count(), 0u);
-      EXPECT_FALSE(visited.Contains(0));
-      ASSERT_NO_FATAL_FAILURE(CompareWithSet(visited, 20000, range, seed++));
+      for (const uint32_t id_limit : {0u, 100u, range}) {
+        visited.Reset(expected, id_limit);
+        EXPECT_EQ(visited.count(), 0u);
+        EXPECT_FALSE(visited.Contains(0));
+        ASSERT_NO_FATAL_FAILURE(CompareWithSet(visited, 20000, range, seed++));
+      }
     }
   }
 }
