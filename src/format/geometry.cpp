@@ -53,6 +53,23 @@ bool PlanLayout(uint32_t factor_bytes, uint32_t code_bytes, uint32_t refinement_
   return true;
 }
 
+uint32_t BodyBytes(const Meta& meta, PageKind kind) {
+  switch (kind) {
+    case PageKind::kNodes:
+      return uint32_t{meta.slots_per_page} * meta.slot_bytes;
+    case PageKind::kRefinement:
+      return uint32_t{meta.refinements_per_page} * meta.refinement_record_bytes;
+    case PageKind::kUpper:
+      return uint32_t{meta.uppers_per_page} * meta.upper_slot_bytes;
+    case PageKind::kChain:
+      return uint32_t{meta.chunks_per_page} * meta.chunk_bytes;
+    case PageKind::kMeta:
+      return sizeof(Meta);
+    default:
+      return kPageBody;
+  }
+}
+
 Geometry::Geometry(const Meta& meta)
     : first_stripe_(1u + meta.mean_pages),
       stripe_pages_(uint32_t{meta.node_pages} + meta.refinement_pages + meta.column_pages),

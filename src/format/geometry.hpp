@@ -22,6 +22,9 @@ enum class StripePart : uint8_t { kColumn, kNodes, kRefinement };
 // from the codec. False: a slot or record does not fit a page.
 bool PlanLayout(uint32_t factor_bytes, uint32_t code_bytes, uint32_t refinement_bytes, Meta* meta);
 
+// Bytes that the slots of a page of `kind` take, of an index laid out as `meta` says.
+uint32_t BodyBytes(const Meta& meta, PageKind kind);
+
 class Geometry {
  public:
   Geometry() = default;

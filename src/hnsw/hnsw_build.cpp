@@ -209,7 +209,7 @@ class Writer {
     Assert(BufferGetBlockNumber(*buffer) == next_);
     LockBuffer(*buffer, BUFFER_LOCK_EXCLUSIVE);
     char* page = BufferGetPage(*buffer);
-    pg::InitPage(page, kind, kind == PageKind::kMeta ? sizeof(Meta) : BodyBytes(view_.meta, kind));
+    pg::InitPage(page, kind, format::BodyBytes(view_.meta, kind));
     ++next_;
     return page;
   }
@@ -255,14 +255,10 @@ class Writer {
       node_blocks_ = geometry.StripeStart(geometry.StripeOf(node_blocks_ - 1) + 1);
     }
     upper_blocks_ = static_cast<uint32_t>(DivUp(records_, view_.meta.uppers_per_page));
-    const uint64_t blocks =
-        uint64_t{node_blocks_} + upper_blocks_ + DivUp(chunks_, view_.meta.chunks_per_page);
-    if (blocks * std::max(view_.meta.uppers_per_page, view_.meta.chunks_per_page) > kMaxNodes &&
-        records_ + chunks_ > 0) {
-      ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-                      errmsg("index \"%s\" would grow beyond the blocks that it can address",
-                             RelationGetRelationName(view_.rel))));
-    }
+    const BlockNumber end = node_blocks_ + upper_blocks_ +
+                            static_cast<uint32_t>(DivUp(chunks_, view_.meta.chunks_per_page));
+    if (records_ > 0) CheckRecordIds(view_, PageKind::kUpper, node_blocks_ + upper_blocks_ - 1);
+    if (chunks_ > 0) CheckRecordIds(view_, PageKind::kChain, end - 1);
   }
 
   uint32_t ChainLength(NodeId old) const {

@@ -194,7 +194,7 @@ class Checker {
       } else if (kind != PageKind::kUpper && kind != PageKind::kChain) {
         kind = PageKind::kSpare;
       }
-      CheckKind(block, kind, BodyBytes(view_->meta, kind), image_);
+      CheckKind(block, kind, format::BodyBytes(view_->meta, kind), image_);
       visit(block, kind);
     }
   }
@@ -294,7 +294,8 @@ class Checker {
       if (!IsAuxiliaryPlace(place.block)) {
         Fail(Invariant::kRows, block, slot, "a chain leads nowhere");
       }
-      ReadKind(place.block, PageKind::kChain, BodyBytes(view_->meta, PageKind::kChain), other_);
+      ReadKind(place.block, PageKind::kChain, format::BodyBytes(view_->meta, PageKind::kChain),
+               other_);
       const ChainChunk* chunk = view_->Chunk(other_, place.index);
       if (chunk->node != id) {
         Fail(Invariant::kRows, place.block, place.index, "a chain holds a chunk of another node");
@@ -403,7 +404,7 @@ class Checker {
     if (!IsAuxiliaryPlace(at.block)) {
       Fail(Invariant::kRecord, block, slot, "a record leads down to nowhere");
     }
-    ReadKind(at.block, PageKind::kUpper, BodyBytes(view_->meta, PageKind::kUpper), other_);
+    ReadKind(at.block, PageKind::kUpper, format::BodyBytes(view_->meta, PageKind::kUpper), other_);
     const format::UpperSlot* down = view_->Upper(other_, at.index);
     if (down->state != SlotState::kLive || down->node != record->node ||
         down->level != record->level - 1) {

@@ -103,7 +103,10 @@ void CheckMeta(Relation rel, const Meta& meta) {
                          (meta.traversal_bits == 2 || meta.traversal_bits == 4 ||
                           (meta.traversal_bits == 8 && meta.metric == 4)) &&
                          meta.refinement_bits <= 6 && meta.refinement_bits % 2 == 0 &&
-                         meta.attribute_bytes == 0 && meta.entry_level <= 15;
+                         meta.attribute_bytes == 0 && meta.entry_level <= 15 &&
+                         meta.ef_construction >= kMinEfConstruction &&
+                         meta.ef_construction <= kMaxEfConstruction && meta.default_ef >= 1 &&
+                         meta.default_ef <= kMaxDefaultEf;
   Meta planned = meta;
   if (!plausible || !TryLayout(&planned, meta.traversal_bits, meta.refinement_bits) ||
       std::memcmp(&planned, &meta, sizeof meta) != 0) {

@@ -55,6 +55,7 @@ class Inserter {
 
   void Insert(const float* x, format::Tid tid) {
     MakeDraft(x, tid);
+    const bool first = view_.meta.entry == kNoId && LockEmptyIndex();
     if (!Search()) return;  // joined a chain
     const NodeId id = WriteNode();
     for (uint32_t i = 0; i < base_count_; ++i) LinkBase(base_[i].id, id);
@@ -66,9 +67,22 @@ class Inserter {
     if (view_.meta.entry == kNoId || draft_.level > view_.meta.entry_level) {
       RaiseEntry(down, draft_.level);
     }
+    if (first) UnlockPage(view_.rel, kMetaBlock, ExclusiveLock);
   }
 
  private:
+  // Of nodes inserted side by side into an empty index only one would become the entry point, and
+  // no list would ever name the others: they come one after the other (L0). False: the index is
+  // not empty any more, the lock is not held.
+  bool LockEmptyIndex() {
+    LockPage(view_.rel, kMetaBlock, ExclusiveLock);
+    ReloadEntry();
+    if (view_.meta.entry == kNoId) return true;
+    UnlockPage(view_.rel, kMetaBlock, ExclusiveLock);
+    graph_ = PageGraph(&view_);  // the file has grown
+    return false;
+  }
+
   void MakeDraft(const float* x, format::Tid tid) {
     const quant::Codec& codec = view_.codec;
     float* work = static_cast<float*>(palloc(sizeof(float) * view_.meta.dims));
@@ -191,7 +205,7 @@ class Inserter {
     const format::NodeSlot* node = view_.Node(page.page, at.index);
     const bool possible = node->state == SlotState::kLive && IsEqual(node);
     if (possible && slot < view_.meta.chunks_per_page) {
-      pg::PageEdit edit = pg::PageEdit::Begin(view_.rel);
+      pg::PageEdit edit = pg::PageEdit::Begin(view_.rel, view_.meta);
       format::NodeSlot* changed = view_.Node(edit.Edit(page), at.index);
       format::ChainChunk* chunk = view_.Chunk(edit.Edit(chain), slot);
       *chunk = {id, changed->chain, 1, {}, {draft_.tid}};
@@ -219,7 +233,7 @@ class Inserter {
             pg::ReadPage(view_.rel, chunk_at.block, BUFFER_LOCK_EXCLUSIVE, PageKind::kChain);
         const format::ChainChunk* chunk = view_.Chunk(chain.page, chunk_at.index);
         if (chunk->node == id && chunk->count < format::kChunkTids) {
-          pg::PageEdit edit = pg::PageEdit::Begin(view_.rel);
+          pg::PageEdit edit = pg::PageEdit::Begin(view_.rel, view_.meta);
           format::ChainChunk* changed = view_.Chunk(edit.Edit(chain), chunk_at.index);
           changed->tids[changed->count++] = draft_.tid;
           edit.Finish();
@@ -278,7 +292,7 @@ class Inserter {
       fine_at = view_.geometry.RefinementAt(id);
       fine = LockRefinement(view_, fine_at, &blank);
     }
-    pg::PageEdit edit = pg::PageEdit::Begin(view_.rel);
+    pg::PageEdit edit = pg::PageEdit::Begin(view_.rel, view_.meta);
     format::NodeSlot* node = view_.Node(edit.Edit(free.page), free.slot);
     node->state = SlotState::kLive;
     node->level = draft_.level;
@@ -295,7 +309,8 @@ class Inserter {
     if (fine.page != nullptr) {
       char* page = blank ? edit.EditWhole(fine) : edit.Edit(fine);
       if (blank) {
-        pg::InitPage(page, PageKind::kRefinement, BodyBytes(view_.meta, PageKind::kRefinement));
+        pg::InitPage(page, PageKind::kRefinement,
+                     format::BodyBytes(view_.meta, PageKind::kRefinement));
       }
       std::memcpy(view_.Refinement(page, fine_at.index), draft_.refinement,
                   view_.codec.refinement_bytes());
@@ -312,6 +327,7 @@ class Inserter {
 
   // Links `to` (the new node) from `from`. Locks: the node page of `from` (L2).
   void LinkBase(NodeId from, NodeId to) {
+    if (from == to) return;  // as in WriteNode
     const format::Place at = view_.geometry.NodeAt(from);
     // What pruning needs is read before the lock is taken; if the list changes meanwhile, again.
     for (int attempt = 0; attempt < 3; ++attempt) {
@@ -326,6 +342,9 @@ class Inserter {
       }
       pg::PageRef page = pg::ReadPage(view_.rel, at.block, BUFFER_LOCK_EXCLUSIVE, PageKind::kNodes);
       const format::NodeSlot* node = view_.Node(page.page, at.index);
+      if (node->neighbour_count > view_.max_links()) {
+        pg::ReportCorrupted(view_.rel, at.block, "a list is too long");
+      }
       // A slot used anew may be linked to from its former life.
       const bool gone =
           node->state != SlotState::kLive || Contains(view_.Links(node), node->neighbour_count, to);
@@ -333,7 +352,7 @@ class Inserter {
                         std::memcmp(view_.Links(node), links, n * sizeof(NodeId)) == 0;
       const bool room = node->neighbour_count < view_.max_links();
       if (!gone && (same || room)) {
-        pg::PageEdit edit = pg::PageEdit::Begin(view_.rel);
+        pg::PageEdit edit = pg::PageEdit::Begin(view_.rel, view_.meta);
         format::NodeSlot* changed = view_.Node(edit.Edit(page), at.index);
         const uint32_t place = room ? changed->neighbour_count : replaced;
         view_.Links(changed)[place] = to;
@@ -364,9 +383,9 @@ class Inserter {
     for (uint32_t i = 0; i < n; ++i) {
       const uint8_t* code = code_of(links[i]);
       if (code == nullptr) return i;  // a dead link gives way at once
-      candidates.push_back({view_.codec.CodeDistance(own, code), links[i]});
+      candidates.push_back({OrderableKey(view_.codec.CodeDistance(own, code)), links[i]});
     }
-    candidates.push_back({view_.codec.CodeDistance(own, draft_.coded), to});
+    candidates.push_back({OrderableKey(view_.codec.CodeDistance(own, draft_.coded)), to});
     std::sort(candidates.begin(), candidates.end(), Nearer);
     const uint32_t kept =
         Select(std::span<Candidate>(candidates.data(), candidates.size()), n,
@@ -409,16 +428,19 @@ class Inserter {
     }
     FreeSlot free = FindRecord(view_, PageKind::kUpper);
     const RecordId record = view_.UpperId({free.page.block, free.slot});
-    pg::PageEdit edit = pg::PageEdit::Begin(view_.rel);
+    pg::PageEdit edit = pg::PageEdit::Begin(view_.rel, view_.meta);
     format::UpperSlot* slot = view_.Upper(edit.Edit(free.page), free.slot);
     slot->state = SlotState::kLive;
     slot->level = static_cast<uint8_t>(level);
     ++slot->version;
     slot->node = id;
     slot->down = down;
-    slot->neighbour_count = count;
+    slot->neighbour_count = 0;
     std::memcpy(view_.Coded(slot), draft_.coded, view_.codec.coded_bytes());
-    for (uint32_t i = 0; i < count; ++i) view_.Links(slot)[i] = found_[i].id;
+    for (uint32_t i = 0; i < count; ++i) {
+      // As in WriteNode.
+      if (found_[i].id != record) view_.Links(slot)[slot->neighbour_count++] = found_[i].id;
+    }
     edit.Finish();
     pg::Release(free.page);
     graph_ = PageGraph(&view_);  // the file may have grown
@@ -428,6 +450,7 @@ class Inserter {
   }
 
   void LinkUpper(RecordId from, uint32_t level, RecordId to) {
+    if (from == to) return;
     const format::Place at = view_.UpperAt(from);
     RecordId links[graph::kMaxDegree];
     const uint32_t n = graph_.UpperNeighbours(from, level, links);
@@ -447,7 +470,7 @@ class Inserter {
     const bool room = record->neighbour_count < view_.meta.m;
     if (record->state == SlotState::kLive && record->level == level && (same || room) &&
         !Contains(view_.Links(record), record->neighbour_count, to)) {
-      pg::PageEdit edit = pg::PageEdit::Begin(view_.rel);
+      pg::PageEdit edit = pg::PageEdit::Begin(view_.rel, view_.meta);
       format::UpperSlot* changed = view_.Upper(edit.Edit(page), at.index);
       const uint32_t place = room ? changed->neighbour_count : replaced;
       view_.Links(changed)[place] = to;
@@ -463,12 +486,15 @@ class Inserter {
     pg::PageRef page = pg::ReadPage(view_.rel, kMetaBlock, BUFFER_LOCK_EXCLUSIVE, PageKind::kMeta);
     const format::Meta* now = MetaOn(page.page);
     if (now->entry == kNoId || level > now->entry_level) {
-      pg::PageEdit edit = pg::PageEdit::Begin(view_.rel);
+      pg::PageEdit edit = pg::PageEdit::Begin(view_.rel, view_.meta);
       format::Meta* meta = MetaOn(edit.Edit(page));
       meta->entry = entry;
       meta->entry_level = level;
       edit.Finish();
     }
+    // A build goes on with this view.
+    view_.meta.entry = now->entry;
+    view_.meta.entry_level = now->entry_level;
     pg::Release(page);
   }
 
@@ -497,7 +523,7 @@ void SetGrid(IndexView& view, const float* x) {
   if (!(step > 0) || !std::isfinite(step)) return;
   pg::PageRef page = pg::ReadPage(view.rel, kMetaBlock, BUFFER_LOCK_EXCLUSIVE, PageKind::kMeta);
   if (MetaOn(page.page)->l1_step == 0) {
-    pg::PageEdit edit = pg::PageEdit::Begin(view.rel);
+    pg::PageEdit edit = pg::PageEdit::Begin(view.rel, view.meta);
     MetaOn(edit.Edit(page))->l1_step = step;
     edit.Finish();
   }

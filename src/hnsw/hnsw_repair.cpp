@@ -235,7 +235,7 @@ class GraphRepair {
   template <class Kind>
   bool WriteLists(BlockNumber block, bool last) {
     pg::PageRef page = pg::ReadPage(view_.rel, block, BUFFER_LOCK_EXCLUSIVE, Kind::kKind);
-    pg::PageEdit edit = pg::PageEdit::Begin(view_.rel);
+    pg::PageEdit edit = pg::PageEdit::Begin(view_.rel, view_.meta);
     char* copy = edit.Edit(page);
     bool settled = true;
     for (Fix& fix : fixes_) {
@@ -303,7 +303,7 @@ class GraphRepair {
     const NodeId* end = view_.Links(node) + node->neighbour_count;
     if (node->state == SlotState::kLive && node->neighbour_count < view_.max_links() &&
         std::find(view_.Links(node), end, offer.to) == end) {
-      pg::PageEdit edit = pg::PageEdit::Begin(view_.rel);
+      pg::PageEdit edit = pg::PageEdit::Begin(view_.rel, view_.meta);
       format::NodeSlot* changed = view_.Node(edit.Edit(page), at.index);
       view_.Links(changed)[changed->neighbour_count++] = offer.to;
       edit.Finish();
@@ -364,7 +364,7 @@ class GraphRepair {
                           std::find(links, links + n, orphan) == links + n;
     if (possible) {
       if (place < n) --in_links_[links[place]];
-      pg::PageEdit edit = pg::PageEdit::Begin(view_.rel);
+      pg::PageEdit edit = pg::PageEdit::Begin(view_.rel, view_.meta);
       format::NodeSlot* changed = view_.Node(edit.Edit(page), at.index);
       view_.Links(changed)[place] = orphan;
       if (place == n) ++changed->neighbour_count;

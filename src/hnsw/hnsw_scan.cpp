@@ -122,7 +122,8 @@ uint32_t ReadTids(ScanState& s, NodeId id) {
       s.tids.push_back(tid);
       for (RecordId next = node->chain; next != kNoId;) {
         const format::Place chunk_at = view.ChunkAt(next);
-        if (chunk_at.block >= RelationGetNumberOfBlocks(view.rel)) {
+        const BlockNumber blocks = RelationGetNumberOfBlocks(view.rel);
+        if (chunk_at.block >= blocks) {
           pg::ReportCorrupted(view.rel, at.block, "a chain leads out of the file");
         }
         const pg::PageRef chain =
@@ -137,9 +138,10 @@ uint32_t ReadTids(ScanState& s, NodeId id) {
         }
         next = chunk->next;
         pg::Release(chain);
-        // Each chunk is used once, so a chain longer than the table is a circle.
+        // Each chunk is used once, so a chain longer than the index, which may have grown since the
+        // scan began, is a circle.
         if (s.tids.size() - before >
-            uint64_t{view.meta.chunks_per_page} * 8 * s.graph.blocks() + 8) {
+            uint64_t{view.meta.chunks_per_page} * format::kChunkTids * blocks + 1) {
           pg::ReportCorrupted(view.rel, chunk_at.block, "a chain runs in a circle");
         }
       }
@@ -282,6 +284,7 @@ bool NextRound(ScanState& s) {
   auto scorer = QueryScorer(s);
   if (s.phase == Phase::kStart) {
     s.round_ef = static_cast<uint32_t>(ef_search_is_set ? ef_search : s.view->meta.default_ef);
+    // The beam's memory is reserved at once, and a user may set any number.
     s.round_ef = std::clamp(s.round_ef, 1u, std::max(s.graph.id_limit(), 1u));
     s.visited.Reset(std::min(s.round_ef, 1u << 16) * 32, s.graph.id_limit());
     s.beam.Reset(s.round_ef);
@@ -522,6 +525,7 @@ IndexScanDesc BeginScan(Relation index, int nkeys, int norderbys) {
 
 void Rescan(IndexScanDesc scan, ScanKey keys, int nkeys, ScanKey orderbys, int norderbys) {
   ScanOpaque* opaque = static_cast<ScanOpaque*>(scan->opaque);
+  if (opaque->state != nullptr) opaque->state->graph.ReportHits();
   MemoryContextReset(opaque->context);
   opaque->state = nullptr;
   if (keys != nullptr && scan->numberOfKeys > 0) {

@@ -5,21 +5,6 @@ namespace ann::hnsw {
 using format::PageKind;
 using format::SlotState;
 
-uint32_t BodyBytes(const format::Meta& meta, PageKind kind) {
-  switch (kind) {
-    case PageKind::kNodes:
-      return uint32_t{meta.slots_per_page} * meta.slot_bytes;
-    case PageKind::kRefinement:
-      return uint32_t{meta.refinements_per_page} * meta.refinement_record_bytes;
-    case PageKind::kUpper:
-      return uint32_t{meta.uppers_per_page} * meta.upper_slot_bytes;
-    case PageKind::kChain:
-      return uint32_t{meta.chunks_per_page} * meta.chunk_bytes;
-    default:
-      return format::kPageBody;
-  }
-}
-
 PageKind NodeStripeKind(const IndexView& view, BlockNumber block) {
   switch (view.geometry.PartAt(block).kind) {
     case format::StripePart::kColumn:
@@ -29,6 +14,17 @@ PageKind NodeStripeKind(const IndexView& view, BlockNumber block) {
     default:
       return PageKind::kRefinement;
   }
+}
+
+void CheckRecordIds(const IndexView& view, PageKind kind, BlockNumber block) {
+  const bool upper = kind == PageKind::kUpper;
+  const uint32_t per_page = upper ? view.meta.uppers_per_page : view.meta.chunks_per_page;
+  // Beams keep a flag in the top bit of a record's id.
+  const uint64_t limit = upper ? kMaxNodes : kNoId;
+  if ((uint64_t{block} + 1) * per_page <= limit) return;
+  ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+                  errmsg("index \"%s\" cannot have records behind block %u",
+                         RelationGetRelationName(view.rel), block)));
 }
 
 void RecordRoom(const IndexView& view, BlockNumber block) {
@@ -51,7 +47,7 @@ bool IsAuxiliaryStripe(const IndexView& view, BlockNumber start) {
 }
 
 void InitPageOf(const IndexView& view, char* page, PageKind kind) {
-  pg::InitPage(page, kind, BodyBytes(view.meta, kind));
+  pg::InitPage(page, kind, format::BodyBytes(view.meta, kind));
   if (kind != PageKind::kChain) return;
   // A chunk without a node is free; zeroed memory would be node 0.
   for (uint32_t i = 0; i < view.meta.chunks_per_page; ++i) view.Chunk(page, i)->node = kNoId;
@@ -68,7 +64,7 @@ BlockNumber AppendPage(const IndexView& view, PageKind kind) {
   Buffer buffer = ReadBuffer(view.rel, P_NEW);
   LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
   pg::PageRef page{buffer, BufferGetPage(buffer), BufferGetBlockNumber(buffer)};
-  pg::PageEdit edit = pg::PageEdit::Begin(view.rel);
+  pg::PageEdit edit = pg::PageEdit::Begin(view.rel, view.meta);
   InitPageOf(view, edit.EditWhole(page), kind);
   edit.Finish();
   pg::Release(page);
@@ -93,7 +89,7 @@ PageKind AppendToNodeStripe(const IndexView& view, BlockNumber block) {
 
 void SetHint(const IndexView& view, uint32_t format::Meta::*hint, BlockNumber block) {
   pg::PageRef page = pg::ReadPage(view.rel, kMetaBlock, BUFFER_LOCK_EXCLUSIVE, PageKind::kMeta);
-  pg::PageEdit edit = pg::PageEdit::Begin(view.rel);
+  pg::PageEdit edit = pg::PageEdit::Begin(view.rel, view.meta);
   MetaOn(edit.Edit(page))->*hint = block;
   edit.Finish();
   pg::Release(page);
@@ -142,7 +138,7 @@ BlockNumber TakeSpare(const IndexView& view, PageKind kind) {
   const BlockNumber block = Hint(view, &format::Meta::spare_hint);
   if (block == 0) return 0;
   pg::PageRef page = pg::ReadPage(view.rel, block, BUFFER_LOCK_EXCLUSIVE, PageKind::kSpare);
-  pg::PageEdit edit = pg::PageEdit::Begin(view.rel);
+  pg::PageEdit edit = pg::PageEdit::Begin(view.rel, view.meta);
   InitPageOf(view, edit.EditWhole(page), kind);
   edit.Finish();
   pg::Release(page);
@@ -169,14 +165,7 @@ BlockNumber GrowRecords(const IndexView& view, PageKind kind) {
   if (block == 0) {
     const BlockNumber first = RelationGetNumberOfBlocks(view.rel);
     if (!InAuxiliaryStripe(view, first)) CompleteNodeStripe(view, first);
-    const uint32_t per_page =
-        kind == PageKind::kUpper ? view.meta.uppers_per_page : view.meta.chunks_per_page;
-    const BlockNumber next = RelationGetNumberOfBlocks(view.rel);
-    if ((uint64_t{next} + 1) * per_page > kMaxNodes) {
-      ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-                      errmsg("index \"%s\" cannot grow beyond %u blocks",
-                             RelationGetRelationName(view.rel), next)));
-    }
+    CheckRecordIds(view, kind, RelationGetNumberOfBlocks(view.rel));
     block = AppendPage(view, kind);
   }
   UnlockRelationForExtension(view.rel, ExclusiveLock);

@@ -25,8 +25,6 @@ FreeSlot FindRecord(const IndexView& view, format::PageKind kind);
 // (`edit` then starts from the whole page).
 pg::PageRef LockRefinement(const IndexView& view, format::Place at, bool* blank);
 
-// Bytes that the slots of a page of `kind` take.
-uint32_t BodyBytes(const format::Meta& meta, format::PageKind kind);
 // The kind of page that `block` of a node stripe is.
 format::PageKind NodeStripeKind(const IndexView& view, BlockNumber block);
 // Whether the stripe that starts at block `start`, which exists, holds records and chains. A first
@@ -34,6 +32,8 @@ format::PageKind NodeStripeKind(const IndexView& view, BlockNumber block);
 bool IsAuxiliaryStripe(const IndexView& view, BlockNumber start);
 // Empty page of `kind`, as the slots of that kind want it.
 void InitPageOf(const IndexView& view, char* page, format::PageKind kind);
+// Errors: 54000 when records or chunks of page `block` would have ids that are too large.
+void CheckRecordIds(const IndexView& view, format::PageKind kind, BlockNumber block);
 // Tells the free space map that a node page has a free slot.
 void RecordRoom(const IndexView& view, BlockNumber block);
 // Free slots of a node page.

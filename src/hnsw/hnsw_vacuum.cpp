@@ -129,7 +129,7 @@ class Vacuum {
     if (block >= settled_blocks_) return;
     const pg::PageRef page = pg::ReadAnyPage(view_.rel, block, BUFFER_LOCK_EXCLUSIVE);
     if (pg::IsBlank(page.page)) {
-      pg::PageEdit edit = pg::PageEdit::Begin(view_.rel);
+      pg::PageEdit edit = pg::PageEdit::Begin(view_.rel, view_.meta);
       InitPageOf(view_, edit.EditWhole(page), PageKind::kNodes);
       edit.Finish();
     }
@@ -157,7 +157,7 @@ class Vacuum {
     if (dying == 0) return 0;
     pg::PageRef page = pg::ReadPage(view_.rel, block, BUFFER_LOCK_EXCLUSIVE, PageKind::kNodes);
     uint32_t died = 0;
-    pg::PageEdit edit = pg::PageEdit::Begin(view_.rel);
+    pg::PageEdit edit = pg::PageEdit::Begin(view_.rel, view_.meta);
     char* copy = edit.Edit(page);
     for (Head& head : heads_) {
       format::NodeSlot* node = view_.Node(copy, head.slot);
@@ -198,7 +198,7 @@ class Vacuum {
     pg::PageRef page = pg::ReadPage(view_.rel, block, BUFFER_LOCK_EXCLUSIVE, PageKind::kNodes);
     const format::Place at = view_.ChunkAt(view_.Node(page.page, slot)->chain);
     pg::PageRef chain = pg::ReadPage(view_.rel, at.block, BUFFER_LOCK_EXCLUSIVE, PageKind::kChain);
-    pg::PageEdit edit = pg::PageEdit::Begin(view_.rel);
+    pg::PageEdit edit = pg::PageEdit::Begin(view_.rel, view_.meta);
     format::NodeSlot* node = view_.Node(edit.Edit(page), slot);
     ChainChunk* chunk = view_.Chunk(edit.Edit(chain), at.index);
     node->tid = chunk->tids[--chunk->count];
@@ -271,7 +271,7 @@ class Vacuum {
   void Compact(RecordId chunk_id, uint32_t seen, uint32_t alive) {
     const format::Place at = view_.ChunkAt(chunk_id);
     pg::PageRef page = pg::ReadPage(view_.rel, at.block, BUFFER_LOCK_EXCLUSIVE, PageKind::kChain);
-    pg::PageEdit edit = pg::PageEdit::Begin(view_.rel);
+    pg::PageEdit edit = pg::PageEdit::Begin(view_.rel, view_.meta);
     KeepAlive(view_.Chunk(edit.Edit(page), at.index), seen, alive);
     edit.Finish();
     pg::Release(page);
@@ -310,7 +310,7 @@ class Vacuum {
     if (other_page) {
       other = pg::ReadPage(view_.rel, before_at.block, BUFFER_LOCK_EXCLUSIVE, PageKind::kChain);
     }
-    pg::PageEdit edit = pg::PageEdit::Begin(view_.rel);
+    pg::PageEdit edit = pg::PageEdit::Begin(view_.rel, view_.meta);
     char* node_page = edit.Edit(page);
     char* chain_page = edit.Edit(chain);
     ChainChunk* chunk = view_.Chunk(chain_page, at.index);
@@ -399,7 +399,7 @@ class Vacuum {
         pg::ReadPage(view_.rel, kMetaBlock, BUFFER_LOCK_EXCLUSIVE, PageKind::kMeta);
     // An insert may have raised it.
     if (MetaOn(page.page)->entry == meta.entry) {
-      pg::PageEdit edit = pg::PageEdit::Begin(view_.rel);
+      pg::PageEdit edit = pg::PageEdit::Begin(view_.rel, view_.meta);
       format::Meta* changed = MetaOn(edit.Edit(page));
       changed->entry = entry;
       changed->entry_level = best_level_;
@@ -429,7 +429,7 @@ class Vacuum {
     if (!dead) return;
     const pg::PageRef page =
         pg::ReadPage(view_.rel, block, BUFFER_LOCK_EXCLUSIVE, PageKind::kUpper);
-    pg::PageEdit edit = pg::PageEdit::Begin(view_.rel);
+    pg::PageEdit edit = pg::PageEdit::Begin(view_.rel, view_.meta);
     char* copy = edit.Edit(page);
     for (uint32_t i = 0; i < view_.meta.uppers_per_page; ++i) {
       if (dead_records_.Contains(view_.UpperId({block, i}))) {
@@ -450,7 +450,7 @@ class Vacuum {
     if (!any) return;
     const pg::PageRef page =
         pg::ReadPage(view_.rel, block, BUFFER_LOCK_EXCLUSIVE, PageKind::kNodes);
-    pg::PageEdit edit = pg::PageEdit::Begin(view_.rel);
+    pg::PageEdit edit = pg::PageEdit::Begin(view_.rel, view_.meta);
     char* copy = edit.Edit(page);
     for (uint32_t i = 0; i < view_.meta.slots_per_page; ++i) {
       if (dead_.Contains(first + i)) view_.Node(copy, i)->state = SlotState::kFree;
@@ -470,7 +470,7 @@ class Vacuum {
     if (upper_hint_ != 0) meta.upper_hint = upper_hint_;
     if (chain_hint_ != 0) meta.chain_hint = chain_hint_;
     if (std::memcmp(&meta, MetaOn(page.page), sizeof meta) != 0) {
-      pg::PageEdit edit = pg::PageEdit::Begin(view_.rel);
+      pg::PageEdit edit = pg::PageEdit::Begin(view_.rel, view_.meta);
       *MetaOn(edit.Edit(page)) = meta;
       edit.Finish();
     }

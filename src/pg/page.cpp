@@ -19,7 +19,7 @@ namespace {
 void CheckOurs(Relation index, const PageRef& ref) {
   const PageHeader header = reinterpret_cast<PageHeader>(ref.page);
   if (header->pd_special != format::kPageSize - sizeof(PageTail) ||
-      PageGetPageSize(ref.page) != format::kPageSize) {
+      header->pd_upper != header->pd_special || PageGetPageSize(ref.page) != format::kPageSize) {
     ReportCorrupted(index, ref.block, "invalid page header");
   }
   const PageTail* tail = TailOf(ref.page);
@@ -34,6 +34,8 @@ void CheckOurs(Relation index, const PageRef& ref) {
 }  // namespace
 
 PageRef ReadAnyPage(Relation index, BlockNumber block, int lock, BufferAccessStrategy strategy) {
+  // The server would take it for P_NEW and extend the file.
+  if (block == InvalidBlockNumber) ReportCorrupted(index, block, "a reference to no block");
   Buffer buffer = ReadBufferExtended(index, MAIN_FORKNUM, block, RBM_NORMAL, strategy);
   LockBuffer(buffer, lock);
   PageRef ref{buffer, BufferGetPage(buffer), block};

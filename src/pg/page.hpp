@@ -6,6 +6,7 @@
 #pragma once
 
 #include "core/ids.hpp"
+#include "format/geometry.hpp"
 #include "format/hnsw_format.hpp"
 
 #include "pg/error.hpp"
@@ -43,9 +44,18 @@ void InitPage(char* page, format::PageKind kind, uint32_t body_bytes);
 // the functions here.
 class PageEdit {
  public:
-  static PageEdit Begin(Relation index) { return PageEdit(GenericXLogStart(index)); }
-  // The copy of the page to be changed; dies at Finish or Abort.
-  char* Edit(const PageRef& page) { return GenericXLogRegisterBuffer(state_, page.buffer, 0); }
+  static PageEdit Begin(Relation index, const format::Meta& meta) {
+    return PageEdit(index, meta, GenericXLogStart(index));
+  }
+  // The copy of the page to be changed; dies at Finish or Abort. Errors: ERRCODE_INDEX_CORRUPTED
+  // when the header says that the slots end elsewhere: Finish would wipe what lies behind.
+  char* Edit(const PageRef& page) {
+    if (reinterpret_cast<PageHeader>(page.page)->pd_lower !=
+        format::kPageHeaderBytes + format::BodyBytes(meta_, KindOf(page.page))) {
+      ReportCorrupted(index_, page.block, "the page's slots end at the wrong place");
+    }
+    return GenericXLogRegisterBuffer(state_, page.buffer, 0);
+  }
   char* EditWhole(const PageRef& page) {
     return GenericXLogRegisterBuffer(state_, page.buffer, GENERIC_XLOG_FULL_IMAGE);
   }
@@ -53,7 +63,10 @@ class PageEdit {
   void Abort() { GenericXLogAbort(state_); }
 
  private:
-  explicit PageEdit(GenericXLogState* state) : state_(state) {}
+  PageEdit(Relation index, const format::Meta& meta, GenericXLogState* state)
+      : index_(index), meta_(meta), state_(state) {}
+  Relation index_;
+  const format::Meta& meta_;
   GenericXLogState* state_;
 };
 

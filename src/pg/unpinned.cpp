@@ -38,7 +38,8 @@ Buffer UnpinnedReader::Pin(BlockNumber block) {
     // ReadRecentBuffer does not raise the usage count of a page it was first to pin.
     if (buffer > 0 && Holds(buffer, block, kMinUsage) &&
         ReadRecentBuffer(file_, MAIN_FORKNUM, block, buffer)) {
-      ++hits_;
+      // It has counted the hit for EXPLAIN, but not for the relation.
+      CountBufferHits(index_, 1);
       return buffer;
     }
   }
