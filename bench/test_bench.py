@@ -1,4 +1,5 @@
 """Tests of the figures: truth against a plain loop, hits, interpolation, ratios, the table."""
+import importlib.util
 import sys
 import tempfile
 import unittest
@@ -142,6 +143,7 @@ class ReportTest(unittest.TestCase):
         self.assertIsNone(entries["fast", 0.99]["qps"])
         self.assertAlmostEqual(entries["slow", 0.99]["ratio"], 1)
 
+    @unittest.skipUnless(importlib.util.find_spec("matplotlib"), "needs matplotlib")
     def test_table_and_plot_hold_every_measurement(self):
         build = {"step": "build", "contender": "slow", "version": "1", "seconds": 2.0, "workers": 0,
                  "index_bytes": 2**20, "heap_bytes": 2**21, "toast_bytes": 0, "storage": "external",

@@ -33,3 +33,20 @@ SELECT '{1,NULL}'::int[]::vector;
 CREATE FUNCTION pg_temp.bigint_to_vector(bigint[], integer, boolean) RETURNS vector
   AS '$libdir/ann', 'ann_array_to_vector' LANGUAGE C;
 SELECT pg_temp.bigint_to_vector('{1}', -1, false);
+-- index hnsw
+CREATE TABLE messages (v vector(3), any_dims vector);
+INSERT INTO messages VALUES ('[1,2,3]', '[1,2,3]');
+CREATE INDEX ON messages USING hnsw (any_dims vector_l2_ops);
+CREATE INDEX ON messages USING hnsw (v vector_l2_ops) WITH (m = 40);
+CREATE INDEX ON messages USING hnsw (v vector_l2_ops) WITH (m = 101);
+CREATE INDEX ON messages USING hnsw (v vector_l2_ops) WITH (lists = 10);
+CREATE INDEX messages_v ON messages USING hnsw (v vector_l2_ops);
+INSERT INTO messages VALUES ('[1,2]');
+SET enable_seqscan = off;
+SELECT v FROM messages ORDER BY v <-> '[1,2]' LIMIT 1;
+RESET enable_seqscan;
+SET hnsw.ef_search = 0;
+SET hnsw.iterative_scan = 'on';
+SET ann.simd_target = 'none';
+SELECT ann_index_check('messages');
+DROP TABLE messages;

@@ -141,3 +141,28 @@ SELECT 'a'::text::vector;
 SELECT '[1]'::vector::text::int;
 SELECT '[1]'::vector <-> 1;
 SELECT '{1}'::bigint[]::vector;
+-- whatever the bytes, the text is a vector or one of these errors, and what is a vector reads back
+\set VERBOSITY default
+CREATE FUNCTION pg_temp.try_texts(n int, alphabet text) RETURNS TABLE (outcome text) LANGUAGE plpgsql AS $$
+DECLARE
+  given text;
+  read vector;
+BEGIN
+  FOR i IN 1..n LOOP
+    SELECT CASE WHEN i % 2 = 0 THEN '[' ELSE '' END || coalesce(string_agg(substr(alphabet, 1 + floor(random() * length(alphabet))::int, 1), ''), '')
+        || CASE WHEN i % 3 = 0 THEN ']' ELSE '' END
+      INTO given FROM generate_series(1, (random() * 24)::int);
+    BEGIN
+      read := given::vector;
+      outcome := CASE WHEN read::text::vector = read AND vector_dims(read) = 1 + length(given) - length(replace(given, ',', '')) THEN 'vector' ELSE given END;
+    EXCEPTION WHEN invalid_text_representation OR numeric_value_out_of_range OR data_exception THEN
+      outcome := SQLSTATE;
+    END;
+    RETURN NEXT;
+  END LOOP;
+END $$;
+SELECT setseed(0.6);
+SELECT DISTINCT outcome COLLATE "C" FROM
+  (SELECT pg_temp.try_texts(4000, '0123456789,,,,ee-.') AS outcome UNION ALL SELECT pg_temp.try_texts(4000, '[],.,0159eE+-naif  ') UNION ALL
+   SELECT pg_temp.try_texts(4000, '12,.e+[]é€x' || chr(1) || chr(127) || E'\t\n')) r
+ORDER BY 1;

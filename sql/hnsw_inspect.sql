@@ -15,7 +15,7 @@ CREATE INDEX inspected_v ON inspected USING hnsw (v vector_l2_ops) WITH (m = 8, 
 -- an empty index
 SELECT ann_index_check('inspected_v');
 SELECT levels, nodes, rows, dead_slots, free_slots, upper_records, chain_chunks, average_degree,
-  unreachable, bytes = pg_relation_size('inspected_v') AS bytes
+  unreachable, default_ef, bytes = pg_relation_size('inspected_v') AS bytes
 FROM ann_index_stats('inspected_v');
 
 -- 199 vectors that are there three times, and one that is there 100 times

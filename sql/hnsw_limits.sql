@@ -95,5 +95,10 @@ SELECT * FROM search(200);
 SELECT returned, different FROM search(100000);
 SELECT returned FROM search(10, true);
 
+-- a beam wider than any index
+SET hnsw.ef_search = 2147483647;
+SELECT returned, different FROM search(100000);
+RESET hnsw.ef_search;
+
 DROP TABLE items;
 DROP FUNCTION search, random_vector;

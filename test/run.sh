@@ -64,6 +64,14 @@ run_demo_unit() {
   tally demo "$log" "$(count ' \.\.\. ok$' "$log")" "$(count ' \.\.\. (FAIL|ERROR)$' "$log")" $rc
 }
 
+# The benchmark's own tests need numpy, which `make deps` gives to the system's Python.
+run_bench_unit() {
+  local log=$logs/bench.log rc=0 python=python3
+  "$python" -c 'import numpy' 2>/dev/null || python=/usr/bin/python3
+  "$python" -m unittest -v bench/test_bench.py >"$log" 2>&1 || rc=$?
+  tally bench "$log" "$(count ' \.\.\. ok$' "$log")" "$(count ' \.\.\. (FAIL|ERROR)$' "$log")" $rc
+}
+
 run_lint() {
   local log=$logs/lint.log rc=0
   bash test/lint/run.sh >"$log" 2>&1 || rc=$?
@@ -85,6 +93,7 @@ if build_and_install; then
   test/tools/pgserver.sh stop build/test/server
   run_tap
   run_demo_unit
+  run_bench_unit
 else
   tally build "$logs/build.log" 0 1 1
 fi

@@ -16,6 +16,7 @@ test:
 	@bash test/run.sh
 
 lint:
+	@$(MAKE) --no-print-directory -s all
 	@bash test/lint/run.sh
 
 # --- unit tests: the core alone, under the address and undefined-behaviour sanitizers -------------

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <cstring>
 #include <limits>
 
 #include "core/ids.hpp"
@@ -22,7 +21,6 @@ struct Candidate {
 inline bool Nearer(const Candidate& a, const Candidate& b) {
   return a.key < b.key || (a.key == b.key && a.id < b.id);
 }
-inline bool Farther(const Candidate& a, const Candidate& b) { return Nearer(b, a); }
 
 // NaN would break every order; it sorts as the farthest.
 inline float OrderableKey(float key) {

@@ -1,4 +1,4 @@
-// Size arithmetic that cannot wrap, and divisions by constants known at run time.
+// Rounding of sizes, and divisions by constants known at run time.
 #pragma once
 
 #include <cstddef>

@@ -29,7 +29,7 @@ uint32_t CalibrateEf(const MemoryGraph<Alloc>& graph, const quant::Codec& codec,
   const uint32_t steps = static_cast<uint32_t>(std::size(kCalibrationSteps));
   if (nodes <= kK) return kCalibrationSteps[0];
   const uint32_t sample = static_cast<uint32_t>(
-      std::clamp<uint64_t>(kScanBudget / nodes, 20, std::min<uint32_t>(nodes, 200)));
+      std::min<uint64_t>({nodes, 200, std::max<uint64_t>(kScanBudget / nodes, 20)}));
   uint64_t hits[std::size(kCalibrationSteps)] = {};
   Beam<Alloc> beam(alloc);
   VisitedSet<Alloc> visited(alloc);

@@ -38,7 +38,8 @@ extern int max_scan_tuples;    // 0: no limit
 extern double scan_mem_multiplier;
 
 inline constexpr int kDefaultEfSearch = 40;
-// Of an index that was built on too few rows to be calibrated: .97 at 384 dimensions, .98 at 128.
+// The least of an index that was built on too few rows to be calibrated: .97 at 384 dimensions, .98
+// at 128.
 inline constexpr int kUncalibratedEf = 80;
 // Far above what calibration gives; more is damage.
 inline constexpr uint32_t kMaxDefaultEf = 10000;

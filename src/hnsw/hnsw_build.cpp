@@ -18,7 +18,6 @@
 #include "hnsw/hnsw_index.hpp"
 #include "hnsw/hnsw_insert.hpp"
 #include "hnsw/hnsw_space.hpp"
-#include "simd/simd.hpp"
 
 #include "pg/alloc.hpp"
 
@@ -34,6 +33,7 @@ using Alloc = pg::PgAllocator<std::byte>;
 using Graph = graph::MemoryGraph<Alloc>;
 
 constexpr uint32_t kSampleRows = 10000;
+constexpr uint32_t kFewestCalibrated = 5000;
 // Under L1 the grid reaches this many standard deviations on each side: beyond it values are
 // clipped.
 constexpr double GridReach(int bits) { return bits == 8 ? 6.0 : bits == 4 ? 2.5 : 1.5; }
@@ -171,8 +171,11 @@ void LinkNodes(BuildState& state) {
   graph.Trim();
   void* memory =
       pg::AllocZero<char>(state.context, 2 * quant::Codec::QueryBytes(state.view->codec.params()));
-  state.view->meta.default_ef = graph::CalibrateEf(
+  const uint32_t calibrated = graph::CalibrateEf(
       graph, state.view->codec, memory, Alloc(state.context), [] { CHECK_FOR_INTERRUPTS(); });
+  uint32_t& default_ef = state.view->meta.default_ef;
+  // A small graph needs little; the one that inserts make of it needs more.
+  default_ef = graph.size() < kFewestCalibrated ? std::max(calibrated, default_ef) : calibrated;
 }
 
 // Writes the pages of a finished graph, block after block.

@@ -15,7 +15,6 @@
 #include "core/visited.hpp"
 
 #include "pg/alloc.hpp"
-#include "pg/entry.hpp"
 
 namespace ann::hnsw {
 

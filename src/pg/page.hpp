@@ -5,7 +5,6 @@
 // reads a page releases it; an error releases all through the resource owner.
 #pragma once
 
-#include "core/ids.hpp"
 #include "format/geometry.hpp"
 #include "format/hnsw_format.hpp"
 

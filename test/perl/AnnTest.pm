@@ -100,13 +100,14 @@ sub make_halves
 	return;
 }
 
-# Fills table `table` (id, v) with rows `from` up to, not including, `to` of an .npy file of float16;
-# `dims`: only the first so many.
+# Fills table `table` (id, v) with rows `from` up to, not including, `to` (undef: all) of an .npy file of
+# float16; `dims`: only the first so many; `folder`: other than test/data. Returns the end of the rows.
 sub load_npy
 {
-	my ($node, $table, $name, $from, $to, $dims) = @_;
+	my ($node, $table, $name, $from, $to, $dims, $folder) = @_;
 	make_halves() unless @halves;
-	open(my $in, '<:raw', "$data/$name") or die "cannot open $data/$name: $!";
+	$folder //= $data;
+	open(my $in, '<:raw', "$folder/$name") or die "cannot open $folder/$name: $!";
 	read($in, my $head, 10) == 10 or die "$name is too short";
 	my ($magic, $major, $header_bytes) = unpack('a6 C x v', $head);
 	die "$name is no npy file of version 1" if $magic ne "\x93NUMPY" || $major != 1;
@@ -115,6 +116,7 @@ sub load_npy
 	  /'descr':\s*'([^']+)'.*'fortran_order':\s*False.*'shape':\s*\((\d+),\s*(\d+)\)/
 	  or die "$name: header not understood: $header";
 	die "$name: type is $type" if $type ne '<f2';
+	$to //= $rows;
 	die "$name has $rows rows only" if $to > $rows;
 	seek($in, $from * $columns * 2, 1);
 	my $file = $PostgreSQL::Test::Utils::tmp_check . "/$table.copy";
@@ -129,25 +131,24 @@ sub load_npy
 	close($out);
 	$node->safe_psql('postgres', "\\copy $table (id, v) from '$file'");
 	unlink($file);
-	return;
+	return $to;
 }
 
 # Table `base` (id, v) with rows of the real data, and more rows into it; table `query`.
 sub load_base
 {
-	my ($node, $from, $to, $dims) = @_;
+	my ($node, $from, $to, $dims, $folder) = @_;
 	$node->safe_psql('postgres',
 		'CREATE TABLE IF NOT EXISTS base (id int PRIMARY KEY, v vector(' . ($dims // 384) . '))');
-	load_npy($node, 'base', 'base.npy', $from, $to, $dims);
-	return;
+	return load_npy($node, 'base', 'base.npy', $from, $to, $dims, $folder);
 }
 
 sub load_queries
 {
-	my ($node, $n, $dims) = @_;
+	my ($node, $n, $dims, $folder) = @_;
 	$node->safe_psql('postgres',
 		'CREATE TABLE IF NOT EXISTS query (id int PRIMARY KEY, v vector(' . ($dims // 384) . '))');
-	load_npy($node, 'query', 'query.npy', 0, $n, $dims);
+	load_npy($node, 'query', 'query.npy', 0, $n, $dims, $folder);
 	return;
 }
 

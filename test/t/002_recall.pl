@@ -33,5 +33,31 @@ cmp_ok($recall, '>=', 0.95, "from an empty table: recall\@10 $recall");
 is(unordered($node, 'later', '<=>', 50), 0, 'from an empty table: rows in order');
 is_intact($node, 'later_v', 'from an empty table: intact');
 
+# 10,000 copies of one vector stand in nobody's way: neither by inserts nor by a build.
+$node->safe_psql('postgres', q{
+INSERT INTO later SELECT 100000 + i, (SELECT v FROM base WHERE id = 17) FROM generate_series(1, 10000) i});
+for my $how ('inserted', 'built')
+{
+	$recall = recall($node, 'later', '<=>', 10);
+	cmp_ok($recall, '>=', 0.95, "10,000 copies $how: recall\@10 $recall");
+	is($node->safe_psql('postgres', q{SELECT count(*) || ' ' || count(DISTINCT id) || ' ' || max(distance)::numeric(4, 3)
+FROM nearest('later', '<=>', (SELECT v FROM base WHERE id = 17), 10001)}), '10001 10001 0.000', "10,000 copies $how: all are found, each once");
+	is_intact($node, 'later_v', "10,000 copies $how: intact");
+	$node->safe_psql('postgres', 'REINDEX INDEX later_v') if $how eq 'inserted';
+}
+
+# The whole set that test/data is drawn from, where there is one: a folder with base.npy and query.npy.
+SKIP:
+{
+	skip('ANN_TEST_FULL_DATA names no folder', 2) unless $ENV{ANN_TEST_FULL_DATA};
+	$node->safe_psql('postgres', 'DROP TABLE base, later, query');
+	my $rows = load_base($node, 0, undef, 384, $ENV{ANN_TEST_FULL_DATA});
+	load_queries($node, 200, 384, $ENV{ANN_TEST_FULL_DATA});
+	$node->safe_psql('postgres', 'CREATE INDEX base_v ON base USING hnsw (v vector_cosine_ops)');
+	$recall = recall($node, 'base', '<=>', 10);
+	cmp_ok($recall, '>=', 0.95, "$rows rows: recall\@10 $recall");
+	is(unordered($node, 'base', '<=>', 50), 0, "$rows rows: in order");
+}
+
 $node->stop;
 done_testing();

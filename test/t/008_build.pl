@@ -1,4 +1,5 @@
-# A build tells how far it is, ends at once when it is cancelled, and keeps within its memory.
+# A build tells how far it is and keeps within its memory; it, searches and inserts end at once when they
+# are cancelled.
 use strict;
 use warnings;
 use Test::More;
@@ -47,13 +48,49 @@ is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_class WHERE relname = 
 # Builds that do not fit the memory they are given still end, and well.
 for my $memory ('1MB', '3MB')
 {
-	my ($code, $text) = psql_code($node, "SET maintenance_work_mem = '$memory'; CREATE INDEX base_v ON base USING hnsw (v vector_l2_ops)");
-	is($code, '00000', "maintenance_work_mem = $memory: the index is built") or diag($text);
+	my ($rc, $stdout, $stderr) = $node->psql('postgres', "SET maintenance_work_mem = '$memory'; CREATE INDEX base_v ON base USING hnsw (v vector_l2_ops)");
+	is($rc, 0, "maintenance_work_mem = $memory: the index is built");
+	like($stderr, qr/NOTICE:  hnsw graph no longer fits into maintenance_work_mem after \d+ rows.*HINT:  Increase maintenance_work_mem/s, "maintenance_work_mem = $memory: a notice says that it was too small");
 	my $recall = recall($node, 'base', '<->', 10);
 	cmp_ok($recall, '>=', 0.95, "maintenance_work_mem = $memory: recall\@10 $recall");
 	is_intact($node, 'base_v', "maintenance_work_mem = $memory: intact");
 	$node->safe_psql('postgres', 'DROP INDEX base_v');
 }
+
+# Cancelled at any time: a build in each of its phases, a search, and inserts.
+my %cancelled;
+sub is_cancelled
+{
+	my ($ms, $name, $sql) = @_;
+	my $start = time();
+	my ($code, $text) = psql_code($node, "SET statement_timeout = $ms; $sql");
+	cmp_ok(time() - $start, '<', $ms / 1000 + 5, "$name, cancelled after $ms ms: ends soon ($code)");
+	like($code, qr/^(57014|00000)$/, "$name, cancelled after $ms ms: with no other error") or diag($text);
+	$cancelled{$name} += $code eq '57014';
+	return;
+}
+for my $ms (5, 20, 50, 100, 200, 400, 800, 1600)
+{
+	is_cancelled($ms, 'build', 'CREATE INDEX base_v ON base USING hnsw (v vector_l2_ops)');
+	$node->safe_psql('postgres', 'DROP INDEX IF EXISTS base_v');
+	is_cancelled($ms, 'build without memory', q{SET maintenance_work_mem = '1MB'; CREATE INDEX base_v ON base USING hnsw (v vector_l2_ops)});
+	$node->safe_psql('postgres', 'DROP INDEX IF EXISTS base_v');
+}
+$node->safe_psql('postgres', q{
+CREATE TABLE grown (LIKE base);
+CREATE INDEX grown_v ON grown USING hnsw (v vector_l2_ops);
+INSERT INTO grown SELECT * FROM base WHERE id < 1000});
+for my $ms (5, 20, 100, 400)
+{
+	is_cancelled($ms, 'inserts', 'INSERT INTO grown SELECT * FROM base WHERE id >= 1000');
+	is_intact($node, 'grown_v', "inserts, cancelled after $ms ms: intact");
+	# Searches to the very last row, by the sweep
+	is_cancelled($ms, 'searches', q{SET enable_seqscan = off; SET enable_sort = off;
+SELECT count(*) FROM query q, LATERAL (SELECT id FROM grown ORDER BY v <-> q.v LIMIT 1000000) r, query p});
+}
+cmp_ok($cancelled{$_}, '>', 1, "$cancelled{$_} x $_ cancelled") for sort keys %cancelled;
+is($node->safe_psql('postgres', q{SELECT count(DISTINCT id) FROM nearest('grown', '<->', (SELECT v FROM query WHERE id = 0), 1000000)}),
+	$node->safe_psql('postgres', 'SELECT count(*) FROM grown'), 'after cancelled inserts: every row is returned');
 
 # The same table gives the same index.
 $node->safe_psql('postgres', q{

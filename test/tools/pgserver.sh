@@ -53,7 +53,10 @@ start() {
 
 case $action in
   start) start ;;
-  stop) as_user "$bindir/pg_ctl" -D "$dir/data" -m fast -w stop >/dev/null 2>&1 || true ;;
+  stop)
+    as_user "$bindir/pg_ctl" -D "$dir/data" -m fast -w stop >/dev/null 2>&1 || true
+    if [ "$sockets" != "$dir/socket" ] && [ -d "$sockets" ]; then rmdir "$sockets" 2>/dev/null || true; fi
+    ;;
   env) printf 'export PGHOST=%q PGPORT=5432 PGUSER=postgres PGDATABASE=postgres\n' "$sockets" ;;
   as) shift 2; as_user "$@" ;;
   *) echo "unknown action: $action" >&2; exit 2 ;;

@@ -106,7 +106,7 @@ TEST(BeamTest, OrderIsByKeyThenId) {
   EXPECT_TRUE(Nearer({1, 9}, {2, 3}));
   EXPECT_TRUE(Nearer({1, 3}, {1, 9}));
   EXPECT_FALSE(Nearer({1, 3}, {1, 3}));
-  EXPECT_TRUE(Farther({2, 3}, {1, 9}));
+  EXPECT_FALSE(Nearer({2, 3}, {1, 9}));
 }
 
 // --- VisitedSet ----------------------------------------------------------------------------------

@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include "codec_test_util.hpp"
+#include "graph/calibrate.hpp"
 #include "graph/memory_graph.hpp"
 
 namespace {
@@ -290,6 +291,27 @@ TEST(MemoryGraphTest, ExtremeVectorsDoNoHarm) {
     }
     for (const Vector& q : rows) EXPECT_LE(built.Search(q, 10).size(), rows.size());
   }
+}
+
+uint32_t Calibrated(const Built& built) {
+  std::vector<uint64_t> memory(2 * quant::Codec::QueryBytes(built.codec()->params()) / 8 + 1);
+  return CalibrateEf(built.graph(), *built.codec(), memory.data(), Alloc(), [] {});
+}
+
+TEST(CalibrateTest, GraphsWithFewerNodesThanAreSampledOrSought) {
+  for (const size_t n : {0, 1, 10, 11, 19, 20, 30}) {
+    const Built built(Params(Metric::kL2, 384, 2, 0), FirstRows(n), Mean(AllRows()), kDefaults);
+    EXPECT_EQ(Calibrated(built), 40u) << n << " rows";
+  }
+}
+
+TEST(CalibrateTest, GivesRecallToRealQueriesAndMoreToAPoorGraph) {
+  const std::vector<Vector> rows = FirstRows(3000);
+  const quant::CodecParams params = Params(Metric::kCosine, 384, 2, 0);
+  const Built good(params, rows, Mean(rows), kDefaults), poor(params, rows, Mean(rows), {4, 8, 7});
+  const uint32_t ef = Calibrated(good);
+  EXPECT_GE(Recall(good, Metric::kCosine, rows, Queries(100), ef), 0.97);
+  EXPECT_GT(Calibrated(poor), ef);
 }
 
 }  // namespace
