@@ -34,7 +34,7 @@ configure() {
 }
 
 make -j"$(nproc)" all >/dev/null
-make install DESTDIR="$PWD/tmp_install" >/dev/null
+test/tools/install.sh >/dev/null
 chmod -R a+rX tmp_install
 
 trap 'test/tools/pgserver.sh stop "$server"' EXIT

@@ -5,7 +5,7 @@ demo:
 	@$(MAKE) --no-print-directory deps
 	@mkdir -p demo/.run build
 	@echo "building ann (log: build/demo-build.log)"
-	@{ $(MAKE) -j"$$(nproc)" all && $(MAKE) install DESTDIR="$(CURDIR)/tmp_install" && chmod -R a+rX tmp_install; } \
+	@{ $(MAKE) -j"$$(nproc)" all && test/tools/install.sh; } \
 	  >build/demo-build.log 2>&1 || { tail -n 20 build/demo-build.log >&2; exit 1; }
 	@demo/run.sh show
 

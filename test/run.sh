@@ -34,7 +34,7 @@ run_unit() {
 
 build_and_install() {
   make -j"$jobs" all >"$logs/build.log" 2>&1 &&
-    rm -rf tmp_install && make install DESTDIR="$PWD/tmp_install" >"$logs/install.log" 2>&1 && chmod -R a+rX tmp_install
+    test/tools/install.sh >"$logs/install.log" 2>&1
 }
 
 run_regress() { # suite, driver, names, extra arguments

@@ -174,7 +174,7 @@ void OpenTable(IndexScanDesc scan) {
   if (opaque->fetch != nullptr) return;
   // These outlive rescans.
   MemoryContext old = MemoryContextSwitchTo(GetMemoryChunkContext(opaque));
-  opaque->fetch = pg::BeginIndexFetch(scan->heapRelation);
+  opaque->fetch = table_index_fetch_begin(scan->heapRelation);
   opaque->slot = table_slot_create(scan->heapRelation, nullptr);
   opaque->info = BuildIndexInfo(scan->indexRelation);
   if (opaque->info->ii_IndexAttrNumbers[0] == 0) opaque->executor = CreateExecutorState();

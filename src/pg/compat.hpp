@@ -61,8 +61,6 @@ inline void CountIndexSearch([[maybe_unused]] IndexScanDesc scan) {
 #endif
 }
 
-inline IndexFetchTableData* BeginIndexFetch(Relation heap) { return table_index_fetch_begin(heap); }
-
 // Where a vacuum may be cancelled and pauses for its cost limit; no page lock is held.
 inline void VacuumDelay() {
 #if PG_VERSION_NUM >= 180000
