@@ -7,6 +7,7 @@
 // start from, a sweep over the node pages finds the rows that the graph did not reach.
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "core/beam.hpp"
 #include "core/visited.hpp"
@@ -85,7 +86,7 @@ struct ScanState {
   VecOf<ItemPointerData, Alloc> tids;  // pool of the exact items
   VecOf<Held, Alloc> held;
   uint32_t round_ef = 0;
-  uint32_t quota = 0;  // emissions until the next round
+  uint32_t quota = 0;  // candidates to be settled until the next round
   bool sweep_again = false;
   float last = -INFINITY;  // largest value emitted
   uint32_t pending = 0;    // in tids
@@ -380,10 +381,22 @@ bool Emit(ScanState& s, float value, uint32_t tids, uint32_t count) {
   return true;
 }
 
-// Takes candidates from the heap until one is emitted. False: the heap is empty.
+constexpr uint32_t kNoQuota = std::numeric_limits<uint32_t>::max();
+
+// Counts a candidate that was emitted, held back, or has no row that the snapshot sees: where the
+// nearest rows are dead, too, the next round must come before the beam's edge is reached.
+void Settle(ScanState& s, NodeId id) {
+  s.emitted.Insert(id);
+  if (s.quota > 0 && s.quota != kNoQuota) --s.quota;
+}
+
+// Takes candidates from the heap until one is emitted. False: the heap is empty, or another round
+// is due.
 bool EmitNearest(IndexScanDesc scan) {
   ScanState& s = *static_cast<ScanOpaque*>(scan->opaque)->state;
-  while (!s.items.empty()) {
+  const bool rounds =
+      s.phase == Phase::kWalk && iterative_scan != static_cast<int>(IterativeScan::kOff);
+  while (!s.items.empty() && !(rounds && s.quota == 0)) {
     CHECK_FOR_INTERRUPTS();
     std::pop_heap(s.items.begin(), s.items.end(), Later());
     Item item = s.items.back();
@@ -405,15 +418,14 @@ bool EmitNearest(IndexScanDesc scan) {
           item.stage = Stage::kExact;
           PushItem(s, item);
         } else {
-          s.emitted.Insert(item.id);
+          Settle(s, item.id);
         }
         continue;
       }
       // What a later round finds must be no nearer than this row can be far.
       item.lower = item.upper;
     }
-    s.emitted.Insert(item.id);
-    if (s.quota > 0) --s.quota;
+    Settle(s, item.id);
     if (Emit(s, item.lower, item.tids, item.count)) return true;
   }
   return false;
@@ -444,11 +456,13 @@ bool NextRows(IndexScanDesc scan) {
         if (!off && s.quota == 0) {
           if (LimitReached(s)) {
             DrainSpill(s);
-          } else {
-            NextRound(s);
+            s.quota = kNoQuota;
+          } else if (!NextRound(s)) {
+            s.quota = kNoQuota;
           }
         }
         if (EmitNearest(scan)) return true;
+        if (!off && s.quota == 0) break;
         if (off || LimitReached(s)) {
           if (s.spill.empty() || off) s.phase = Phase::kHeld;
           s.quota = 0;
