@@ -146,6 +146,14 @@ IndexView* OpenIndex(Relation rel, MemoryContext context) {
   return MakeView(rel, meta, mean, context);
 }
 
+void ReloadEntry(IndexView* view) {
+  const pg::PageRef page =
+      pg::ReadPage(view->rel, kMetaBlock, BUFFER_LOCK_SHARE, format::PageKind::kMeta);
+  view->meta.entry = MetaOn(page.page)->entry;
+  view->meta.entry_level = MetaOn(page.page)->entry_level;
+  pg::Release(page);
+}
+
 const float* VectorFloats(Datum datum, uint32_t dims) {
   const auto* vector = reinterpret_cast<const types::Vector*>(
       pg_detoast_datum(reinterpret_cast<struct varlena*>(DatumGetPointer(datum))));

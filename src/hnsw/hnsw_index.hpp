@@ -104,6 +104,9 @@ IndexView* MakeView(Relation rel, const format::Meta& meta, const float* mean,
 // release.
 IndexView* OpenIndex(Relation rel, MemoryContext context);
 
+// Reads the entry point again: a vacuum may have freed the one that the view was opened with.
+void ReloadEntry(IndexView* view);
+
 // The meta page's struct, on a page in a buffer or in an edit.
 inline format::Meta* MetaOn(char* page) {
   return reinterpret_cast<format::Meta*>(page + format::kPageHeaderBytes);

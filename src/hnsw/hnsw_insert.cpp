@@ -76,7 +76,7 @@ class Inserter {
   // not empty any more, the lock is not held.
   bool LockEmptyIndex() {
     LockPage(view_.rel, kMetaBlock, ExclusiveLock);
-    ReloadEntry();
+    ReloadEntry(&view_);
     if (view_.meta.entry == kNoId) return true;
     UnlockPage(view_.rel, kMetaBlock, ExclusiveLock);
     graph_ = PageGraph(&view_);  // the file has grown
@@ -114,7 +114,7 @@ class Inserter {
     // A vacuum may have freed the entry point, or a record on the way down, since it was read.
     constexpr int kAttempts = 3;
     for (int attempt = 0; attempt < kAttempts; ++attempt) {
-      if (attempt > 0) ReloadEntry();
+      if (attempt > 0) ReloadEntry(&view_);
       if (view_.meta.entry == kNoId) return true;
       if (!Walk()) return false;
       if (!found_.empty()) break;
@@ -124,14 +124,6 @@ class Inserter {
                [this](NodeId id) { return CopyCode(id); });
     std::copy_n(found_.begin(), base_count_, base_);
     return true;
-  }
-
-  void ReloadEntry() {
-    const pg::PageRef page =
-        pg::ReadPage(view_.rel, kMetaBlock, BUFFER_LOCK_SHARE, PageKind::kMeta);
-    view_.meta.entry = MetaOn(page.page)->entry;
-    view_.meta.entry_level = MetaOn(page.page)->entry_level;
-    pg::Release(page);
   }
 
   // Fills found_ with the live nodes near the vector. False: an equal vector took the row.

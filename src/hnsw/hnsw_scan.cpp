@@ -108,6 +108,16 @@ size_t MemoryLimit() { return static_cast<size_t>(work_mem * 1024.0 * scan_mem_m
 
 // --- reading rows -------------------------------------------------------------------------------
 
+void AddTid(ScanState& s, BlockNumber block, const format::Tid& stored) {
+  ItemPointerData tid;
+  memcpy(&tid, &stored, sizeof tid);
+  // The server takes a request for the invalid block number as one to extend the table.
+  if (!ItemPointerIsValid(&tid) || ItemPointerGetBlockNumberNoCheck(&tid) == InvalidBlockNumber) {
+    pg::ReportCorrupted(s.view->rel, block, "a slot names no row of the table");
+  }
+  s.tids.push_back(tid);
+}
+
 // Appends the TIDs of a node to the pool; the number of them. Locks: the node page shared, then
 // chain pages one by one (L2, L4).
 uint32_t ReadTids(ScanState& s, NodeId id) {
@@ -118,9 +128,7 @@ uint32_t ReadTids(ScanState& s, NodeId id) {
   if (page.page != nullptr) {
     const format::NodeSlot* node = view.Node(page.page, at.index);
     if (node->state == format::SlotState::kLive) {
-      ItemPointerData tid;
-      memcpy(&tid, &node->tid, sizeof tid);
-      s.tids.push_back(tid);
+      AddTid(s, at.block, node->tid);
       for (RecordId next = node->chain; next != kNoId;) {
         const format::Place chunk_at = view.ChunkAt(next);
         const BlockNumber blocks = RelationGetNumberOfBlocks(view.rel);
@@ -133,10 +141,7 @@ uint32_t ReadTids(ScanState& s, NodeId id) {
         if (chunk->node != id || chunk->count > format::kChunkTids || chunk->count == 0) {
           pg::ReportCorrupted(view.rel, chunk_at.block, "a chain holds a chunk of another node");
         }
-        for (uint32_t i = 0; i < chunk->count; ++i) {
-          memcpy(&tid, &chunk->tids[i], sizeof tid);
-          s.tids.push_back(tid);
-        }
+        for (uint32_t i = 0; i < chunk->count; ++i) AddTid(s, chunk_at.block, chunk->tids[i]);
         next = chunk->next;
         pg::Release(chain);
         // Each chunk is used once, so a chain longer than the index, which may have grown since the
@@ -222,7 +227,6 @@ bool FetchExact(IndexScanDesc scan, const ItemPointerData* tids, uint32_t count,
     MemoryContextReset(opaque->row_context);
     if (opaque->executor != nullptr) ResetPerTupleExprContext(opaque->executor);
   }
-  // The slot keeps a table page pinned until the next row; a long scan should not.
   ExecClearTuple(opaque->slot);
   return found;
 }
@@ -289,7 +293,12 @@ bool NextRound(ScanState& s) {
     s.round_ef = std::clamp(s.round_ef, 1u, std::max(s.graph.id_limit(), 1u));
     s.visited.Reset(std::min(s.round_ef, 1u << 16) * 32, s.graph.id_limit());
     s.beam.Reset(s.round_ef);
-    const Candidate start = DescendTo(s.graph, 0, scorer);
+    Candidate start = DescendTo(s.graph, 0, scorer);
+    if (start.id == kNoId && !s.view->empty()) {
+      // A vacuum has freed the entry point, or a record on the way down, since it was read.
+      ReloadEntry(s.view);
+      start = DescendTo(s.graph, 0, scorer);
+    }
     if (start.id == kNoId) return false;
     s.visited.Insert(start.id);
     s.beam.Insert(start);
@@ -412,7 +421,8 @@ bool EmitNearest(IndexScanDesc scan) {
       // all that is left.
       const bool separated =
           s.x == nullptr ||
-          (item.lower >= s.last && (s.items.empty() || item.upper <= s.items.front().lower));
+          (item.lower >= s.last &&
+           (s.items.empty() ? s.spill.empty() : item.upper <= s.items.front().lower));
       if (!separated) {
         if (FetchExact(scan, s.tids.data() + item.tids, item.count, &item.lower)) {
           item.stage = Stage::kExact;
