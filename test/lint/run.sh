@@ -37,7 +37,7 @@ tree_files() { # all but what building, testing and running leave
     -o -path ./output_iso -o -path ./bench/kernels/build -o -name .run -o -name __pycache__ \) -prune -o -type f ! -name '*.o' ! -name '*.d' \
     ! -name '*.so' ! -name 'regression.*' -print | sed 's|^\./||'
 }
-text_files=$(tree_files | grep -vE '^(test/data/.*\.npy|\.git)$')
+text_files=$(tree_files | grep -vE '^(test/data/.*\.npy|bench/results/.*\.png|\.git)$')
 # shellcheck disable=SC2086
 check "machine paths" "$(grep -nIE '(^|[^A-Za-z0-9_.$}])/(work|root|home|Users)/[A-Za-z0-9]' $text_files)"
 # shellcheck disable=SC2086
