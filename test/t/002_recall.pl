@@ -46,13 +46,15 @@ FROM nearest('later', '<=>', (SELECT v FROM base WHERE id = 17), 10001)}), '1000
 	$node->safe_psql('postgres', 'REINDEX INDEX later_v') if $how eq 'inserted';
 }
 
-# The whole set that test/data is drawn from, where there is one: a folder with base.npy and query.npy.
+# The whole set that test/data is drawn from, where there is one: a folder with base.npy and query.npy,
+# beside the tree or where ANN_TEST_FULL_DATA says.
 SKIP:
 {
-	skip('ANN_TEST_FULL_DATA names no folder', 2) unless $ENV{ANN_TEST_FULL_DATA};
+	my $full = $ENV{ANN_TEST_FULL_DATA} // "$ENV{ANN_TREE}/../shared/data";
+	skip('the whole data set is not there', 2) unless -r "$full/base.npy" && -r "$full/query.npy";
 	$node->safe_psql('postgres', 'DROP TABLE base, later, query');
-	my $rows = load_base($node, 0, undef, 384, $ENV{ANN_TEST_FULL_DATA});
-	load_queries($node, 200, 384, $ENV{ANN_TEST_FULL_DATA});
+	my $rows = load_base($node, 0, undef, 384, $full);
+	load_queries($node, 200, 384, $full);
 	$node->safe_psql('postgres', 'CREATE INDEX base_v ON base USING hnsw (v vector_cosine_ops)');
 	$recall = recall($node, 'base', '<=>', 10);
 	cmp_ok($recall, '>=', 0.95, "$rows rows: recall\@10 $recall");
