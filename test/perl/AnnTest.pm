@@ -8,7 +8,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-our @EXPORT_OK = qw(new_node add_helpers load_base load_queries load_random recall unordered
+our @EXPORT_OK = qw(new_node new_standby add_helpers load_base load_queries load_random recall unordered
   answers is_intact no_crash psql_code);
 
 my $data = "$ENV{ANN_TREE}/test/data";
@@ -24,6 +24,20 @@ sub new_node
 	$node->start;
 	add_helpers($node);
 	return $node;
+}
+
+# A started standby of a node that new_node made with allows_streaming. It has a slot: the node must not
+# recycle WAL that a standby on a busy machine has not fetched yet.
+sub new_standby
+{
+	my ($node, $name) = @_;
+	$node->safe_psql('postgres', "SELECT pg_create_physical_replication_slot('$name')");
+	$node->backup($name);
+	my $standby = PostgreSQL::Test::Cluster->new($name);
+	$standby->init_from_backup($node, $name, has_streaming => 1);
+	$standby->append_conf('postgresql.conf', "primary_slot_name = '$name'\n");
+	$standby->start;
+	return $standby;
 }
 
 sub add_helpers

@@ -4,14 +4,11 @@ use strict;
 use warnings;
 use Test::More;
 use PostgreSQL::Test::Cluster;
-use AnnTest qw(new_node load_base load_queries answers is_intact no_crash);
+use AnnTest qw(new_node new_standby load_base load_queries answers is_intact no_crash);
 
 my $dims = 64;
-my $primary = new_node('primary', "wal_consistency_checking = 'generic'\nmax_wal_size = 1GB\nwal_keep_size = 1GB\n", allows_streaming => 1);
-$primary->backup('backup');
-my $standby = PostgreSQL::Test::Cluster->new('standby');
-$standby->init_from_backup($primary, 'backup', has_streaming => 1);
-$standby->start;
+my $primary = new_node('primary', "wal_consistency_checking = 'generic'\nmax_wal_size = 1GB\n", allows_streaming => 1);
+my $standby = new_standby($primary, 'standby');
 
 sub same_answers
 {

@@ -4,14 +4,11 @@ use strict;
 use warnings;
 use Test::More;
 use PostgreSQL::Test::Cluster;
-use AnnTest qw(new_node load_base load_queries recall unordered is_intact no_crash);
+use AnnTest qw(new_node new_standby load_base load_queries recall unordered is_intact no_crash);
 
 my $node = new_node('vacuum', "wal_consistency_checking = 'generic'\nmin_parallel_index_scan_size = 0\n",
 	allows_streaming => 1);
-$node->backup('base');
-my $standby = PostgreSQL::Test::Cluster->new('vacuum_standby');
-$standby->init_from_backup($node, 'base', has_streaming => 1);
-$standby->start;
+my $standby = new_standby($node, 'vacuum_standby');
 
 sub sql { return $node->safe_psql('postgres', $_[0]); }
 sub stat_of { return sql("SELECT $_[1] FROM ann_index_stats('$_[0]')"); }
