@@ -3,6 +3,7 @@
 
   bench.py run   load, truth, build, sweep and plot, making only what is missing
   bench.py load | truth | build | sweep | plot     up to that step
+  bench.py churn                                   what writes cost and leave behind
 
 Measurements are lines of JSON in RESULTS/measurements.jsonl; `plot` makes table and pictures of
 them. `run` starts that file anew; the others append, and the last line about a thing counts.
@@ -21,12 +22,16 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 from tqdm import tqdm
 
+import churn
+import churn_report
 import dataset
 import report
 import server
 
 HERE = Path(__file__).resolve().parent
 DEFAULT_DATA = HERE.parent / "test" / "data"
+# What tells one measurement of a sweep from another.
+SWEEP_KEY = ("step", "contender", "setting", "k", "clients")
 # A swept value that stands for leaving the setting alone, as a new user does.
 UNSET = "unset"
 
@@ -56,13 +61,12 @@ def read_contenders(path, wanted):
 
 
 class Results:
-    """The measurements of one results folder."""
-    KEY = ("step", "contender", "setting", "k", "clients")
+    """The measurements of one kind in a results folder."""
 
-    def __init__(self, folder, fresh):
-        self.folder = Path(folder)
+    def __init__(self, folder, name, key, fresh):
+        self.folder, self.key = Path(folder), key
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.path = self.folder / "measurements.jsonl"
+        self.path = self.folder / name
         if fresh:
             self.path.unlink(missing_ok=True)
 
@@ -73,10 +77,8 @@ class Results:
         tqdm.write(line)
 
     def records(self):
-        if not self.path.exists():
-            raise SystemExit(f"{self.path} is missing: nothing has been measured yet")
         records = map(json.loads, self.path.read_text().splitlines())
-        return list({tuple(record.get(name) for name in self.KEY): record
+        return list({tuple(record.get(name) for name in self.key): record
                      for record in records}.values())
 
 
@@ -88,31 +90,36 @@ class Bench:
         self.progress = partial(tqdm, leave=False, disable=None, file=sys.stderr)
         self.data = dataset.open_dataset(args.data, args.metric, args.rows, args.queries)
         folder = args.results or HERE / ".run" / "results" / self.data.name
-        self.results = Results(folder, fresh=args.step == "run")
+        self.results = Results(folder, "measurements.jsonl", SWEEP_KEY, fresh=args.step == "run")
+        self.churned = Results(folder, "churn.jsonl", churn_report.KEY,
+                               fresh=args.step == "churn")
         self.contenders = read_contenders(args.contenders, args.only)
 
-    def session(self, contender):
+    def session(self, contender, data):
         own = dict(self.args.contender_dsn).get(contender.name) or contender.dsn
         dsn = own or make_conninfo(self.args.dsn, dbname=contender.database)
-        return server.Session(contender, self.data, dsn, self.progress)
+        return server.Session(contender, data, dsn, self.progress)
 
     def each(self, step):
         """Runs one step for every contender whose extension the server has."""
         for contender in self.contenders:
-            session = self.session(contender)
+            session = self.session(contender, self.data)
             try:
-                reason = session.lacks_extension(contender.extension)
-                if reason:
-                    tqdm.write(f"{contender.name}: left out, {reason}")
-                else:
+                if self.can_run(session):
                     step(session)
             except psycopg.Error as error:
                 raise SystemExit(f"{contender.name}: {error}") from None
             finally:
                 session.close()
 
-    def truth(self):
-        return dataset.find_truth(self.data, self.args.cache, self.progress)
+    def can_run(self, session):
+        reason = session.lacks_extension(session.contender.extension)
+        if reason:
+            tqdm.write(f"{session.contender.name}: left out, {reason}")
+        return not reason
+
+    def truth(self, data=None):
+        return dataset.find_truth(data or self.data, self.args.cache, self.progress)
 
     def load(self, session):
         loaded = session.load()
@@ -127,7 +134,7 @@ class Bench:
         """All of a contender's steps in one go: another one may need the table's only index."""
         self.build(session)
         args, truth, name = self.args, self.truth(), session.contender.name
-        self.add_conditions(session)
+        self.add_conditions(session, self.results)
         session.warm()
         for k in args.k:
             for clients in sorted(set(args.clients)):
@@ -143,23 +150,44 @@ class Bench:
                                      setting=f"{session.contender.setting}={value}", **answers,
                                      **rounded(timed))
 
-    def add_conditions(self, session):
+    def churn(self):
+        """All contenders in one go, since they take turns."""
+        data = churn.shuffled(self.data)
+        opened = [self.session(contender, data) for contender in self.contenders]
+        try:
+            sessions = [session for session in opened if self.can_run(session)]
+            for session in sessions:
+                self.add_conditions(session, self.churned)
+            churn.Churn(self.args, data, sessions, self.truth, self.churned.add).run(
+                self.args.parts)
+        except psycopg.Error as error:
+            raise SystemExit(str(error)) from None
+        finally:
+            for session in opened:
+                session.close()
+
+    def add_conditions(self, session, results):
         data, args = self.data, self.args
-        self.results.add(step="conditions", contender=session.contender.name, data=data.name,
-                         metric=data.metric, rows=len(data.base), dims=data.base.shape[1],
-                         queries=len(data.query), machine=machine_kind(),
-                         load=f"{os.getloadavg()[0]:.1f}", seconds=args.seconds,
-                         repeats=args.repeats, settings=session.server_settings())
+        results.add(step="conditions", contender=session.contender.name, data=data.name,
+                    metric=data.metric, rows=len(data.base), dims=data.base.shape[1],
+                    queries=len(data.query), machine=machine_kind(),
+                    load=f"{os.getloadavg()[0]:.1f}", seconds=args.seconds,
+                    repeats=args.repeats, settings=session.server_settings())
 
     def plot(self):
-        records = self.results.records()
-        if not any(record["step"] == "sweep" for record in records):
-            raise SystemExit("nothing has been swept yet")
-        text = report.markdown(records)
-        table = self.results.folder / "table.md"
+        """Table and pictures of whatever has been measured."""
+        if self.results.path.exists():
+            self.show(self.results, report, "table.md")
+        if self.churned.path.exists():
+            self.show(self.churned, churn_report, "churn.md")
+
+    def show(self, results, made_by, name):
+        records = results.records()
+        text = made_by.markdown(records)
+        table = results.folder / name
         table.write_text(text)
         print(text)
-        for path in (table, *report.plot(records, self.results.folder)):
+        for path in (table, *made_by.plot(records, results.folder)):
             print(path)
 
 
@@ -182,7 +210,7 @@ def machine_kind():
 def parse_args(argv):
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("step", choices=("run", "load", "truth", "build", "sweep", "plot"))
+    parser.add_argument("step", choices=("run", "load", "truth", "build", "sweep", "churn", "plot"))
     add = parser.add_argument_group("what").add_argument
     add("--data", default=os.environ.get("ANN_BENCH_DATA", DEFAULT_DATA),
         help="folder with base.npy and query.npy (or ANN_BENCH_DATA; default test/data)")
@@ -206,6 +234,11 @@ def parse_args(argv):
     add("--repeats", type=int, default=3, help="timed runs, of which medians are taken")
     add("--workers", type=int, default=0, help="parallel workers of a build")
     add("--rebuild", action="store_true", help="build indexes that stand already")
+    add = parser.add_argument_group("churn").add_argument
+    add("--parts", nargs="+", choices=churn.PARTS, default=churn.PARTS)
+    add("--writes", type=int, default=4000, help="rows of one timed run of single-row writes")
+    add("--rounds", type=int, default=10, help="of delete, vacuum and insert")
+    add("--ef", nargs="+", default=["40", "100"], help="at which recall is compared")
     return parser.parse_args(argv)
 
 
@@ -217,7 +250,9 @@ def main(argv=None):
         bench.truth()
     if args.step in steps:
         bench.each(steps[args.step])
-    if args.step in ("plot", "run"):
+    if args.step == "churn":
+        bench.churn()
+    if args.step in ("plot", "run", "churn"):
         bench.plot()
 
 

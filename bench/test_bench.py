@@ -1,4 +1,5 @@
-"""Tests of the figures: truth against a plain loop, hits, interpolation, ratios, the table."""
+"""Tests of the figures: truth against a plain loop, hits, interpolation, ratios, the tables; of
+churn also which rows live, WAL records, targets."""
 import importlib.util
 import sys
 import tempfile
@@ -8,6 +9,8 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+import churn
+import churn_report
 import dataset
 import report
 
@@ -160,6 +163,156 @@ class ReportTest(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             paths = report.plot(records, Path(folder))
             self.assertEqual([path.name for path in paths], ["recall_qps_k10_c1.png"])
+            self.assertTrue(paths[0].read_bytes().startswith(b"\x89PNG"))
+
+
+class PopulationTest(unittest.TestCase):
+    def test_rows_come_and_go(self):
+        population = churn.Population(100, 80)
+        for _ in range(10):
+            before = population.live.copy()
+            gone = population.delete(0.2)
+            self.assertEqual(len(set(gone)), 16)
+            self.assertTrue(before[gone].all())
+            self.assertFalse(population.live[gone].any())
+            absent = ~population.live
+            added = population.insert(16)
+            self.assertTrue(absent[added].all())
+            self.assertTrue(population.live[added].all())
+            self.assertEqual(population.live.sum(), 80)
+
+    def test_rows_never_loaded_come_first_then_those_longest_gone(self):
+        population = churn.Population(10, 8)
+        gone = population.delete(0.25)
+        self.assertEqual(population.insert(3), [8, 9, gone[0]])
+
+    def test_truth_among_the_living_is_that_of_a_smaller_set(self):
+        random = np.random.default_rng(4)
+        base, query = random.random((500, 6), np.float32), random.random((7, 6), np.float32)
+        live = random.random(500) < 0.8
+        with tempfile.TemporaryDirectory() as folder:
+            write_set(folder, base, query)
+            all_rows = dataset.find_truth(dataset.open_dataset(folder, "l2"), folder, quiet)
+            write_set(folder, base[live], query)
+            fewer = dataset.find_truth(dataset.open_dataset(folder, "l2"), folder, quiet)
+        among = churn.truth_among(all_rows, live, 10)
+        self.assertTrue((np.flatnonzero(live)[fewer.ids[:, :10]] == among.ids).all())
+        self.assertTrue((fewer.distances[:, :10] == among.distances).all())
+        with self.assertRaises(SystemExit):
+            churn.truth_among(all_rows, live & (random.random(500) < 0.05), 10)
+
+    def test_order_is_random_and_always_the_same(self):
+        base = np.arange(200, dtype=np.float32).reshape(100, 2)
+        with tempfile.TemporaryDirectory() as folder:
+            write_set(folder, base, base[:2])
+            data = dataset.open_dataset(folder, "l2")
+        once, again = churn.shuffled(data), churn.shuffled(data)
+        self.assertEqual(once.fingerprint, again.fingerprint)
+        self.assertFalse((once.base == base).all())
+        self.assertTrue((np.sort(once.base, axis=0) == base).all())
+
+
+class WriteFiguresTest(unittest.TestCase):
+    def test_wal_of_the_index_is_told_from_the_rest(self):
+        records = [
+            ("7", "Heap", "INSERT", 100, "blkref #0: rel 1/2/3 fork main blk 0"),
+            ("7", "Generic", "Generic", 60, "blkref #0: rel 1/2/9 fork main blk 4"),
+            ("7", "Generic", "Generic", 50, "blkref #0: rel 1/2/9 fork main blk 4; "
+             "blkref #1: rel 1/2/9 fork main blk 5"),
+            ("8", "Generic", "Generic", 30, "blkref #0: rel 1/2/9 blk 44"),
+            ("8", "Transaction", "COMMIT", 20, None),
+            ("0", "Standby", "RUNNING_XACTS", 8, "")]
+        found = churn.wal_figures(records, "1/2/9")
+        self.assertEqual(found["transactions"], 2)
+        self.assertEqual(found["bytes"], 268 / 2)
+        self.assertEqual(found["index_bytes"], 140 / 2)
+        self.assertEqual(found["pages"], (3 + 1) / 2)
+        self.assertEqual(found["index_pages"], (2 + 1) / 2)
+        self.assertEqual(found["index_records"], [["Generic", "Generic", 1, 1.0, 45.0],
+                                                  ["Generic", "Generic", 2, 0.5, 25.0]])
+
+    def test_steady_rate_leaves_out_first_transactions(self):
+        runs = [[number, 50_000 if number <= churn.WARM_TRANSACTIONS else 2000]
+                for number in range(1, 201)]
+        self.assertAlmostEqual(churn.steady_rate(np.array(runs + runs), 2), 1000)
+
+    def test_new_rows_suffice(self):
+        for spare, runs, wanted in ((2000, 12, 4000), (40_000, 12, 2000), (400_000, 12, 4000)):
+            for_wal, for_run = churn.share_out(spare, runs, wanted)
+            self.assertLessEqual(for_wal + for_run * runs, spare)
+            self.assertTrue(0 < for_run <= wanted and 0 < for_wal <= churn.WAL_ROWS)
+
+
+def rate_row(contender, repeat, rate):
+    return {"step": "rate", "contender": contender, "kind": "insert", "clients": 8,
+            "synchronous": "off", "repeat": repeat, "rows": 9, "rate": rate, "cpu_ms": 80 / rate,
+            "wal_bytes": 5.0}
+
+
+def look_row(contender, number, state, recall, size=100):
+    return {"step": "look", "contender": contender, "round": number, "state": state, "ef": "40",
+            "recall": recall, "qps": 9.0, "cpu_ms": None, "index_bytes": size, "plan": "an_index"}
+
+
+def vacuum_row(contender, number, seconds):
+    return {"step": "vacuum", "contender": contender, "round": number, "deleted": 20,
+            "full_page_writes": "off", "seconds": seconds, "cpu_seconds": None,
+            "wal_bytes": 1000 * seconds}
+
+
+class ChurnReportTest(unittest.TestCase):
+    RECORDS = [
+        *(rate_row("slow", repeat, rate) for repeat, rate in enumerate((90, 100, 900))),
+        *(rate_row("slow floor", repeat, 1000) for repeat in range(3)),
+        *(rate_row("fast", repeat, rate) for repeat, rate in enumerate((400, 510, 700))),
+        vacuum_row("slow", 0, 30), vacuum_row("fast", 0, 4), vacuum_row("fast floor", 0, 1),
+        look_row("slow", 0, "fresh", 0.93), look_row("fast", 0, "fresh", 0.96, 100),
+        look_row("slow", 1, "churned", 0.90), look_row("fast", 1, "churned", 0.94, 105),
+        look_row("slow", 1, "rebuilt", 0.93), look_row("fast", 1, "rebuilt", 0.96)]
+
+    def target(self, start):
+        found = [line for line in churn_report.targets(self.RECORDS, "slow", "fast")
+                 if line["cost"].startswith(start)]
+        self.assertEqual(len(found), 1, start)
+        return found[0]
+
+    def test_rates_are_medians_and_ratios_to_the_first(self):
+        line = self.target("inserts/s, 8 clients")
+        self.assertAlmostEqual(line["ours"], 5.1)
+        self.assertTrue(line["met"])
+
+    def test_vacuum_must_be_a_tenth(self):
+        line = self.target("vacuum after deleting 20 %, s")
+        self.assertAlmostEqual(line["ours"], 4 / 30)
+        self.assertFalse(line["met"])
+        self.assertTrue(self.target("vacuum, WAL")["met"])
+
+    def test_recall_is_held_against_both(self):
+        self.assertTrue(self.target("recall after 1 round, ef 40, against the other's")["met"])
+        self.assertFalse(self.target("recall after 1 round, ef 40, against a fresh")["met"])
+
+    def test_growth(self):
+        self.assertTrue(self.target("index size after 1 round")["met"])
+
+    def test_floor_is_taken_off(self):
+        rows = churn_report.merged(self.RECORDS)
+        slow = churn_report.one(rows, contender="slow", step="rate")
+        self.assertAlmostEqual(churn_report.less_floor(rows, slow, "ms"), 80 - 8)
+        fast = churn_report.one(rows, contender="fast", step="rate")
+        self.assertIsNone(churn_report.less_floor(rows, fast, "ms"))
+
+    @unittest.skipUnless(importlib.util.find_spec("matplotlib"), "needs matplotlib")
+    def test_table_and_picture(self):
+        conditions = [{"step": "conditions", "contender": name, "data": "set", "metric": "l2",
+                       "rows": 1234, "dims": 4, "queries": 5, "machine": "a machine",
+                       "load": "0.1", "seconds": 1, "repeats": 3, "settings": {"jit": "off"}}
+                      for name in ("slow", "fast")]
+        text = churn_report.markdown(conditions + self.RECORDS)
+        self.assertIn("| inserts/s, 8 clients, synchronous_commit off | ≥ 5 | 100 | 510 |", text)
+        self.assertIn("**missed**", text)
+        with tempfile.TemporaryDirectory() as folder:
+            paths = churn_report.plot(conditions + self.RECORDS, Path(folder))
+            self.assertEqual([path.name for path in paths], ["churn.png"])
             self.assertTrue(paths[0].read_bytes().startswith(b"\x89PNG"))
 
 
