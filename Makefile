@@ -49,7 +49,7 @@ help:
 	@echo "make demo       semantic search over this machine's package catalogue"
 	@echo "make test       all tests, on a private server"
 	@echo "make lint       the checks C1-C6 and the format"
-	@echo "make bench      a small benchmark; make bench-full: all of it"
+	@echo "make bench      a small benchmark; make bench-full, make bench-churn: all of it"
 	@echo "make format     clang-format the sources"
 
 format:

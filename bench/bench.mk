@@ -1,14 +1,15 @@
-# make bench: the data set of the tree, minutes. make bench-full: every k and client count; meant
-# for a larger set, `make bench-full BENCH_DATA=DIR`. Both on a private server, unless BENCH_DSN
-# names a running one (which must have the extension installed). bench/README.md says more.
+# make bench: the data set of the tree, minutes. make bench-full: every k and client count; make
+# bench-churn: what writes cost and leave behind; both meant for a larger set, `make bench-full
+# BENCH_DATA=DIR`. All on a private server, unless BENCH_DSN names a running one (which must have
+# the extension installed). bench/README.md says more.
 BENCH_RUN = bench/.run
 BENCH_PYTHON = $(BENCH_RUN)/venv/bin/python
 BENCH_DATA ?= test/data
 BENCH_DSN ?=
 BENCH_ARGS ?=
 
-.PHONY: bench bench-full bench-check
-bench bench-full: deps $(BENCH_RUN)/venv/.ready
+.PHONY: bench bench-full bench-churn bench-check
+bench bench-full bench-churn: deps $(BENCH_RUN)/venv/.ready
 	@PG_CONFIG="$(PG_CONFIG)" BENCH_RUN="$(BENCH_RUN)" BENCH_DATA="$(BENCH_DATA)" \
 	  BENCH_DSN="$(BENCH_DSN)" bash bench/run.sh $@ $(BENCH_ARGS)
 

@@ -3,20 +3,35 @@
 # benchmark needs, and runs bench.py. Called by bench.mk; further arguments go to bench.py.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-size=${1:?bench or bench-full}
+size=${1:?bench, bench-full or bench-churn}
 shift
 run=${BENCH_RUN:-bench/.run}
 python=$run/venv/bin/python
 server=$run/server
 
-case $size in
-  bench) sweep=(--k 10 --clients 1 --seconds 2 --repeats 3) ;;
-  bench-full) sweep=(--k 10 100 --clients 1 "$(nproc)" $((4 * $(nproc))) --seconds 5 --repeats 3) ;;
-  *) echo "unknown size: $size" >&2; exit 2 ;;
-esac
+measure() {
+  local step=$1
+  shift
+  "$python" bench/bench.py "$step" --data "$BENCH_DATA" ${BENCH_DSN:+--dsn "$BENCH_DSN"} "$@"
+}
+
+benchmark() {
+  case $size in
+    bench)
+      measure run --k 10 --clients 1 --seconds 2 --repeats 3 "$@"
+      measure churn --ef 40 --seconds 1 --repeats 1 "$@"
+      ;;
+    bench-full)
+      measure run --k 10 100 --clients 1 "$(nproc)" $((4 * $(nproc))) --seconds 5 --repeats 3 "$@"
+      ;;
+    bench-churn) measure churn "$@" ;;
+    *) echo "unknown size: $size" >&2; exit 2 ;;
+  esac
+}
 
 if [ -n "${BENCH_DSN:-}" ]; then
-  exec "$python" bench/bench.py run --data "$BENCH_DATA" --dsn "$BENCH_DSN" "${sweep[@]}" "$@"
+  benchmark "$@"
+  exit
 fi
 
 # The test server's settings suit tests; here the whole of table and index should stay in memory.
@@ -43,4 +58,4 @@ eval "$(test/tools/pgserver.sh env "$server")"
 configure
 test/tools/pgserver.sh stop "$server"
 test/tools/pgserver.sh start "$server"
-"$python" bench/bench.py run --data "$BENCH_DATA" "${sweep[@]}" "$@"
+benchmark "$@"

@@ -285,7 +285,13 @@ class ChurnReportTest(unittest.TestCase):
         line = self.target("vacuum after deleting 20 %, s")
         self.assertAlmostEqual(line["ours"], 4 / 30)
         self.assertFalse(line["met"])
-        self.assertTrue(self.target("vacuum, WAL")["met"])
+        self.assertTrue(self.target("vacuum, WAL bytes, ")["met"])
+
+    def test_notes_leave_out_the_floor(self):
+        records = [*self.RECORDS, *(rate_row("fast floor", repeat, 1020) for repeat in range(3))]
+        line, = [line for line in churn_report.targets(records, "slow", "fast")
+                 if line["cost"].startswith("inserts/s")]
+        self.assertEqual(line["note"], "above the floor: waiting 9.2 × less, CPU 9.2 × less")
 
     def test_recall_is_held_against_both(self):
         self.assertTrue(self.target("recall after 1 round, ef 40, against the other's")["met"])
