@@ -131,7 +131,7 @@ def table_of(session, suffix, indexed):
     return Table(session.contender.name + ("" if indexed else FLOOR), twin, indexed)
 
 
-def make_table(table, staging):
+def make_table(table):
     """An empty table; a btree on `touched` keeps updates of it from being heap-only."""
     run, name = table.run, table.session.table
     dims, kind = table.session.data.base.shape[1], table.session.contender.type
@@ -296,7 +296,7 @@ class Churn:
 
     def load(self, table, ids):
         """A table of these rows, built the usual way: the index comes last."""
-        make_table(table, self.staging(table))
+        make_table(table)
         fill(table, self.staging(table), ids)
         table.run(f"VACUUM ANALYZE {table.session.table}")
         seconds = build(table) if table.indexed else None
@@ -355,15 +355,19 @@ class Churn:
             self.delete(tables, population, 0)
         for table in tables:
             self.look(table, population.live, 0, "vacuumed")
-        self.beside_fresh(tables, population.live, 0)
-        self.insert(tables, population, 0)
+        self.beside_fresh(population.live, 0)
+        if self.args.rounds:
+            self.insert(tables, population, 0)
+            self.turn_over(tables, population)
+        self.drop(tables)
+
+    def turn_over(self, tables, population):
         for number in range(1, self.args.rounds + 1):
             self.delete(tables, population, number)
             self.insert(tables, population, number)
             for table in tables:
                 self.look(table, population.live, number, "churned")
-        self.beside_fresh(tables, population.live, self.args.rounds)
-        self.drop(tables)
+        self.beside_fresh(population.live, self.args.rounds)
 
     def delete(self, tables, population, number):
         gone = [int(i) for i in population.delete(TURNOVER)]
@@ -389,7 +393,7 @@ class Churn:
                      seconds=round(time.monotonic() - start, 3))
             table.run(f"ANALYZE {table.session.table}")
 
-    def beside_fresh(self, tables, live, number):
+    def beside_fresh(self, live, number):
         for session in self.sessions:
             table = table_of(session, "f", True)
             seconds = self.load(table, np.flatnonzero(live))
@@ -422,7 +426,7 @@ class Churn:
         for state in ("grown", "rebuilt"):
             for table in self.tables("e", floors=False):
                 if state == "grown":
-                    make_table(table, self.staging(table))
+                    make_table(table)
                     build(table)
                     fill(table, self.staging(table), range(rows), INSERT_BATCH)
                     table.run(f"VACUUM ANALYZE {table.session.table}")
