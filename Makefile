@@ -22,7 +22,7 @@ REGRESS = $(filter-out ann--%,$(patsubst sql/%.sql,%,$(sort $(wildcard sql/*.sql
 REGRESS_OPTS = --load-extension=ann
 ISOLATION = $(patsubst test/isolation/specs/%.spec,%,$(sort $(wildcard test/isolation/specs/*.spec)))
 ISOLATION_OPTS = --inputdir=test/isolation --load-extension=ann
-EXTRA_CLEAN = build tmp_install tmp_check results output_iso $(OBJS:.o=.d)
+EXTRA_CLEAN = build tmp_install tmp_install_hooks tmp_check results output_iso $(OBJS:.o=.d)
 
 .DEFAULT_GOAL := all
 PG_CONFIG ?= pg_config

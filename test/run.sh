@@ -32,9 +32,17 @@ run_unit() {
   tally unit "$log" "$(count '^\[       OK \]' "$log")" "$(count '^\[  FAILED  \] .*ms\)$' "$log")" $rc
 }
 
-build_and_install() {
-  make -j"$jobs" all >"$logs/build.log" 2>&1 &&
-    test/tools/install.sh >"$logs/install.log" 2>&1
+build_and_install() { # release or hooks, its target
+  make -j"$jobs" "$2" >"$logs/build-$1.log" 2>&1 &&
+    test/tools/install.sh "$1" >"$logs/install-$1.log" 2>&1
+}
+
+# A new server for pg_regress, with what is in $2.
+start_server() { # name, install directory
+  test/tools/pgserver.sh stop "build/test/$1"
+  rm -rf "build/test/$1"
+  ANN_INSTALL=$2 test/tools/pgserver.sh start "build/test/$1" || exit 1
+  eval "$(test/tools/pgserver.sh env "build/test/$1")"
 }
 
 run_regress() { # suite, driver, names, extra arguments
@@ -48,13 +56,7 @@ run_regress() { # suite, driver, names, extra arguments
 
 run_tap() {
   local log=$logs/tap.log rc=0
-  rm -rf tmp_check; mkdir -p tmp_check
-  test/tools/server_config.sh | grep -v shared_buffers >tmp_check/tap.conf
-  [ "$(id -u)" != 0 ] || chown -R postgres tmp_check 2>/dev/null || chown -R nobody tmp_check
-  test/tools/pgserver.sh as tmp_check env TEMP_CONFIG="$PWD/tmp_check/tap.conf" TESTDATADIR="$PWD/tmp_check" \
-    TESTLOGDIR="$PWD/tmp_check/log" PATH="$bindir:$PATH" PG_REGRESS="$pgxs_dir/src/test/regress/pg_regress" \
-    PERL5LIB="$pgxs_dir/src/test/perl:$PWD/test/perl" ANN_TREE="$PWD" PG_TEST_TIMEOUT_DEFAULT=180 \
-    prove --verbose --merge test/t/*.pl >"$log" 2>&1 || rc=$?
+  ANN_INSTALL=tmp_install_hooks test/tools/tap.sh test/t/*.pl >"$log" 2>&1 || rc=$?
   tally tap "$log" "$(count '^ok ' "$log")" "$(count '^not ok ' "$log")" $rc
 }
 
@@ -80,22 +82,36 @@ run_lint() {
 
 names() { for f in $1; do b=$(basename "$f"); echo "${b%.*}"; done; }
 
-trap 'test/tools/pgserver.sh stop build/test/server >/dev/null 2>&1' EXIT
+run_sql() { # suite
+  run_regress "$1" src/test/regress/pg_regress "$(names 'sql/*.sql' | grep -v '^ann--')" --inputdir=. --outputdir="$logs/$1.out" --dbname=contrib_regression --host="$PGHOST"
+}
+run_isolation() { # suite, directory
+  run_regress "$1" src/test/isolation/pg_isolation_regress "$(names "$2/specs/*.spec")" --inputdir="$2" --outputdir="$logs/$1.out" --dbname=isolation_regress --host="$PGHOST"
+}
+
+trap 'test/tools/pgserver.sh stop build/test/server >/dev/null 2>&1; test/tools/pgserver.sh stop build/test/hooks-server >/dev/null 2>&1' EXIT
 run_unit
-if build_and_install; then
+if build_and_install release all; then
   run_lint
+  start_server server tmp_install
+  run_sql regress
+  run_isolation isolation test/isolation
   test/tools/pgserver.sh stop build/test/server
-  rm -rf build/test/server
-  test/tools/pgserver.sh start build/test/server || exit 1
-  eval "$(test/tools/pgserver.sh env build/test/server)"
-  run_regress regress src/test/regress/pg_regress "$(names 'sql/*.sql' | grep -v '^ann--')" --inputdir=. --outputdir="$logs/regress.out" --dbname=contrib_regression --host="$PGHOST"
-  run_regress isolation src/test/isolation/pg_isolation_regress "$(names 'test/isolation/specs/*.spec')" --inputdir=test/isolation --outputdir="$logs/isolation.out" --dbname=isolation_regress --host="$PGHOST"
-  test/tools/pgserver.sh stop build/test/server
-  run_tap
   run_demo_unit
   run_bench_unit
 else
-  tally build "$logs/build.log" 0 1 1
+  tally build "$logs/build-release.log" 0 1 1
+fi
+# The same library with hooks and assertions.
+if build_and_install hooks hooks; then
+  start_server hooks-server tmp_install_hooks
+  run_sql assertions
+  test/tools/pgserver.sh stop build/test/hooks-server
+  run_tap
+  # A server that looks in one place only gets the release back.
+  test/tools/install.sh release >>"$logs/install-release.log" 2>&1
+else
+  tally hooks "$logs/build-hooks.log" 0 1 1
 fi
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]

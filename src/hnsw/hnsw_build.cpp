@@ -54,7 +54,7 @@ struct BuildState {
   Graph* graph;
   double tuples;  // rows in the index
   int64 tuples_seen;
-  bool written;  // the graph is in pages; further rows are inserted
+  Inserter* inserter;  // of further rows, once the graph is in pages
 };
 
 void EnterPhase(BuildPhase phase) {
@@ -131,7 +131,7 @@ void AddRow(Relation, ItemPointer tid, Datum* values, bool* isnull, bool, void* 
   MemoryContext old = MemoryContextSwitchTo(state.row_context);
   const float* x = RowVector(state, values, isnull);
   if (x != nullptr && IsIndexable(*state.view, x)) {
-    if (!state.written && state.graph->bytes() > size_t{1024} * maintenance_work_mem) {
+    if (state.inserter == nullptr && state.graph->bytes() > size_t{1024} * maintenance_work_mem) {
       ereport(NOTICE, (errmsg("hnsw graph no longer fits into maintenance_work_mem after %.0f rows",
                               state.tuples),
                        errdetail("The other rows are added one by one, which takes longer."),
@@ -142,8 +142,8 @@ void AddRow(Relation, ItemPointer tid, Datum* values, bool* isnull, bool, void* 
     }
     format::Tid row;
     std::memcpy(&row, tid, sizeof row);
-    if (state.written) {
-      InsertRow(*state.view, x, row);
+    if (state.inserter != nullptr) {
+      InsertRow(state.inserter, x, row);
     } else {
       state.view->codec.Transform(x, state.work);
       state.graph->AddRow(row, quant::HashVector(x, state.meta.dims, state.meta.seed), state.work);
@@ -219,6 +219,7 @@ class Writer {
   static void Done(Buffer buffer) {
     MarkBufferDirty(buffer);
     UnlockReleaseBuffer(buffer);
+    pg::UnitDone();
   }
 
   // Decides all ids before anything is written: nodes by order, records and chunks by node.
@@ -428,12 +429,10 @@ void WriteGraph(BuildState& state) {
   EnterPhase(BuildPhase::kWriting);
   state.view->meta.max_norm = state.graph->max_norm();
   Writer(state).Write();
-  if (RelationNeedsWAL(state.index)) {
-    log_newpage_range(state.index, MAIN_FORKNUM, 0, RelationGetNumberOfBlocks(state.index), true);
-  }
+  if (RelationNeedsWAL(state.index)) pg::LogPages(state.index);
   FreeSpaceMapVacuum(state.index);
   state.graph->Free();
-  state.written = true;
+  state.inserter = StartInserts(state.view, state.context);
 }
 
 }  // namespace
@@ -469,7 +468,7 @@ IndexBuildResult* Build(Relation heap, Relation index, IndexInfo* info) {
       graph::BuildParams{state.meta.m, state.meta.ef_construction, state.meta.seed});
   const double heap_tuples =
       table_index_build_scan(heap, index, info, false, true, AddRow, &state, nullptr);
-  if (!state.written) WriteGraph(state);
+  if (state.inserter == nullptr) WriteGraph(state);
 
   IndexBuildResult* result = static_cast<IndexBuildResult*>(palloc0(sizeof(IndexBuildResult)));
   result->heap_tuples = heap_tuples;
@@ -491,6 +490,7 @@ void AppendToInitFork(Relation index, PageKind kind, const Meta* meta) {
   log_newpage_buffer(buffer, true);
   END_CRIT_SECTION();
   UnlockReleaseBuffer(buffer);
+  pg::UnitDone();
 }
 
 }  // namespace

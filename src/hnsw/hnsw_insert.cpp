@@ -1,16 +1,19 @@
 // INSERT and UPDATE: README section "Insert".
 //
 //   1. search with ef_construction on codes, as a query does
-//   2. an equal vector is there: the row joins its node's chain, nothing else changes
+//   2. an equal vector is met: the row joins its node's chain, nothing else changes
 //   3. write the node with its links, unreachable as yet (a crash here leaves a node that only the
 //   sweep
 //      finds, never a link to nothing)
-//   4. link back from each neighbour, one page lock at a time; a full list is pruned on codes
+//   4. link back from those neighbours that gain by it, page by page, one page lock at a time
 //   5. upper levels the same way; the entry point last
 #include "hnsw/hnsw_insert.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
+#include <limits>
+#include <numeric>
 
 #include "core/rng.hpp"
 #include "graph/memory_graph.hpp"
@@ -39,33 +42,92 @@ struct Draft {
   quant::CodeQuery query;
 };
 
+// The lists of one level, as linking sees them: level 0 in node slots, the others in records.
+struct BaseLists {
+  static constexpr PageKind kKind = PageKind::kNodes;
+  PageGraph& graph;
+
+  uint32_t limit() const { return graph.view().max_links(); }
+  format::Place At(NodeId id) const { return graph.view().geometry.NodeAt(id); }
+  uint32_t Neighbours(NodeId id, NodeId* out) { return graph.Neighbours(id, out); }
+  bool ReadCode(NodeId id, uint8_t* coded) { return graph.ReadCode(id, coded); }
+  template <class Scorer>
+  void Score(const NodeId* ids, uint32_t n, float* keys, Scorer&& score) {
+    graph.Score(ids, n, keys, score);
+  }
+  bool LinkedElsewhere(NodeId id, NodeId from) { return graph.LinkedElsewhere(id, from); }
+  format::NodeSlot* On(char* page, uint32_t slot) const { return graph.view().Node(page, slot); }
+  bool Holds(const format::NodeSlot* node) const { return node->state == SlotState::kLive; }
+};
+
+struct UpperLists {
+  static constexpr PageKind kKind = PageKind::kUpper;
+  PageGraph& graph;
+  uint32_t level;
+
+  uint32_t limit() const { return graph.view().meta.m; }
+  format::Place At(RecordId id) const { return graph.view().UpperAt(id); }
+  uint32_t Neighbours(RecordId id, RecordId* out) { return graph.UpperNeighbours(id, level, out); }
+  bool ReadCode(RecordId id, uint8_t* coded) { return graph.ReadUpperCode(id, level, coded); }
+  template <class Scorer>
+  void Score(const RecordId* ids, uint32_t n, float* keys, Scorer&& score) {
+    for (uint32_t i = 0; i < n; ++i) keys[i] = graph.ScoreUpper(ids[i], level, score);
+  }
+  bool LinkedElsewhere(RecordId id, RecordId from) {
+    return graph.UpperLinkedElsewhere(id, level, from);
+  }
+  format::UpperSlot* On(char* page, uint32_t slot) const { return graph.view().Upper(page, slot); }
+  bool Holds(const format::UpperSlot* record) const {
+    return record->state == SlotState::kLive && record->level == level;
+  }
+};
+
+// A back link to be written: from a list with room, or in place of `victim`.
+struct BackLink {
+  Candidate from;
+  format::Place at;
+  uint32_t victim;  // kNoId: there is room
+};
+
+}  // namespace
+
 class Inserter {
  public:
-  Inserter(IndexView& view, MemoryContext context)
-      : view_(view),
-        graph_(&view),
+  Inserter(IndexView* view, MemoryContext context)
+      : view_(*view),
         alloc_(context),
         beam_(alloc_),
         visited_(alloc_),
         found_(alloc_),
+        picks_(alloc_),
+        codes_(alloc_),
+        back_links_(alloc_),
+        changed_(alloc_),
         pool_(alloc_) {
-    prepared_bytes_ = RoundUp(view.meta.dims, 64);
-    pool_.resize(prepared_bytes_ * (view.max_links() + 2));
+    const quant::Codec& codec = view_.codec;
+    prepared_bytes_ = RoundUp(view_.meta.dims, 64);
+    pool_.resize(prepared_bytes_ * (view_.max_links() + 2));
+    work_ = pg::AllocZero<float>(context, view_.meta.dims);
+    own_code_ = pg::AllocZero<uint8_t>(context, codec.coded_bytes());
+    draft_.coded = pg::AllocZero<uint8_t>(context, codec.coded_bytes());
+    draft_.refinement = pg::AllocZero<uint8_t>(context, codec.refinement_bytes() + 1);
   }
 
   void Insert(const float* x, format::Tid tid) {
+    ReloadEntry(&view_);
+    graph_ = PageGraph(&view_);
     MakeDraft(x, tid);
     const bool first = view_.meta.entry == kNoId && LockEmptyIndex();
+    seeking_ = true, alone_ = false;
     if (!Search()) return;  // joined a chain
+    const bool alone = alone_;
     const NodeId id = WriteNode();
-    for (uint32_t i = 0; i < base_count_; ++i) LinkBase(base_[i].id, id);
-    RecordId down = id;
-    for (uint32_t level = 1; level <= draft_.level; ++level) {
-      down = InsertUpper(level, id, down);
-    }
-    // The index was empty, or this node towers above all others.
-    if (view_.meta.entry == kNoId || draft_.level > view_.meta.entry_level) {
-      RaiseEntry(down, draft_.level);
+    LinkBack(BaseLists{graph_}, id);
+    RecordId top = id;
+    for (uint32_t level = 1; level <= draft_.level; ++level) top = InsertUpper(level, id, top);
+    if (alone || draft_.level > view_.meta.entry_level) {
+      // Another that was alone may have become the entry point first: its list is to hold this one.
+      if (!TakeEntry(top, alone) && alone) LinkAnew(id);
     }
     if (first) UnlockPage(view_.rel, kMetaBlock, ExclusiveLock);
   }
@@ -85,98 +147,123 @@ class Inserter {
 
   void MakeDraft(const float* x, format::Tid tid) {
     const quant::Codec& codec = view_.codec;
-    float* work = static_cast<float*>(palloc(sizeof(float) * view_.meta.dims));
-    draft_.coded = static_cast<uint8_t*>(palloc0(codec.coded_bytes()));
-    draft_.refinement = static_cast<uint8_t*>(palloc0(codec.refinement_bytes() + 1));
-    codec.Transform(x, work);
-    codec.Encode(work, draft_.coded, draft_.refinement);
+    codec.Transform(x, work_);
+    codec.Encode(work_, draft_.coded, draft_.refinement);
     if (codec.params().metric == quant::Metric::kInnerProduct) {
       codec.SetLift(draft_.coded, view_.meta.max_norm);
     }
     draft_.hash = quant::HashVector(x, view_.meta.dims, view_.meta.seed);
     draft_.tid = tid;
-    uint64_t where;
+    uint64_t where = 0;
     std::memcpy(&where, &tid, sizeof tid);
-    draft_.level = graph::LevelOf(
-        Mix64(draft_.hash ^ Mix64(view_.meta.seed + (where & 0xFFFFFFFFFFFF))), view_.meta.m);
+    draft_.level =
+        graph::LevelOf(Mix64(draft_.hash ^ Mix64(view_.meta.seed + where)), view_.meta.m);
     draft_.query = codec.PrepareCode(draft_.coded, Prepared(view_.max_links()));
   }
 
   uint8_t* Prepared(uint32_t i) { return pool_.data() + i * prepared_bytes_; }
+  uint8_t* Code(uint32_t i) { return codes_.data() + size_t{i} * view_.codec.coded_bytes(); }
+
+  // --- search -----------------------------------------------------------------------------------
 
   auto Scorer() {
     return [this](const uint8_t* coded) { return view_.codec.CodeDistance(draft_.query, coded); };
   }
 
-  // Fills base_ with the neighbours to be. False: an equal vector took the row.
-  bool Search() {
-    base_count_ = 0;
-    // A vacuum may have freed the entry point, or a record on the way down, since it was read.
-    constexpr int kAttempts = 3;
-    for (int attempt = 0; attempt < kAttempts; ++attempt) {
-      if (attempt > 0) ReloadEntry(&view_);
-      if (view_.meta.entry == kNoId) return true;
-      if (!Walk()) return false;
-      if (!found_.empty()) break;
+  // Level 0 as the search for a new node's neighbours walks it: it ends as soon as an equal node is
+  // met. The hash is on the cache line that scoring reads.
+  struct SeekingLayer {
+    PageGraph& graph;
+    Inserter& inserter;
+    uint32_t Neighbours(NodeId id, NodeId* out) {
+      return inserter.equal_ == kNoId ? graph.Neighbours(id, out) : 0;
     }
-    base_count_ =
-        Select(std::span<Candidate>(found_.data(), found_.size()), graph::OwnLinks(view_.meta.m, 0),
-               [this](NodeId id) { return CopyCode(id); });
-    std::copy_n(found_.begin(), base_count_, base_);
+    void Score(const NodeId* ids, uint32_t n, float* keys) {
+      graph.Score(ids, n, keys, inserter.Scorer(),
+                  [this](NodeId id, const format::NodeSlot* node) {
+                    if (inserter.seeking_ && inserter.IsEqual(node)) inserter.equal_ = id;
+                  });
+    }
+  };
+
+  // Fills chosen_ with the neighbours to be. False: an equal vector took the row.
+  bool Search() {
+    found_.clear();
+    uint32_t ef = std::max<uint32_t>(view_.meta.ef_construction, 8);
+    constexpr int kAttempts = 5;
+    for (int attempt = 0; attempt < kAttempts && found_.empty(); ++attempt) {
+      if (view_.meta.entry == kNoId) {
+        alone_ = true;
+        break;
+      }
+      if (!Walk(ef)) {
+        // A vacuum has freed the entry point, or a record on the way down, since it was read.
+        ReloadEntry(&view_);
+      } else if (equal_ != kNoId) {
+        if (JoinChain(equal_)) return false;
+        seeking_ = false;  // it has died, or its code only looks the same
+      } else {
+        KeepLive();
+        // All that can be reached is dead, or more must be looked at.
+        alone_ = found_.empty() && !beam_.full();
+        if (alone_) break;
+        ef *= 4;
+      }
+    }
+    Choose(BaseLists{graph_}, graph::OwnLinks(view_.meta.m, 0));
     return true;
   }
 
-  // Fills found_ with the live nodes near the vector. False: an equal vector took the row.
-  bool Walk() {
-    auto scorer = Scorer();
+  // Fills the beam with the nodes near the vector; stops at an equal one. False: there was nowhere
+  // to start from.
+  bool Walk(uint32_t ef) {
+    equal_ = kNoId;
     found_.clear();
-    const Candidate start = DescendTo(graph_, 0, scorer);
-    if (start.id == kNoId) return true;
-    beam_.Reset(std::max<uint32_t>(view_.meta.ef_construction, 8));
-    visited_.Reset(view_.meta.ef_construction * 32, graph_.id_limit());
+    Candidate start = DescendTo(graph_, 0, Scorer());
+    if (start.id == kNoId) return false;
+    SeekingLayer layer{graph_, *this};
+    layer.Score(&start.id, 1, &start.key);
+    start.key = OrderableKey(start.key);
+    beam_.Reset(ef);
+    visited_.Reset(ef * 32, graph_.id_limit());
     visited_.Insert(start.id);
     beam_.Insert(start);
-    BaseLayer<decltype(scorer)> layer{graph_, scorer};
     graph::Expand(
         layer, beam_, visited_, [](Candidate) {}, AllowInterrupts);
     graph_.ReportHits();
-    for (uint32_t i = 0; i < beam_.size(); ++i) {
-      const Candidate c = beam_.at(i);
-      switch (Examine(c)) {
-        case Found::kJoined:
-          return false;
-        case Found::kLive:
-          found_.push_back(c);
-          break;
-        case Found::kGone:
-          break;
-      }
-    }
     return true;
   }
 
-  enum class Found { kGone, kLive, kJoined };
-
-  // Looks at a candidate under lock: it must be live to be linked to; if it holds the same vector,
-  // the row joins it.
-  Found Examine(Candidate c) {
-    const format::Place at = view_.geometry.NodeAt(c.id);
-    pg::PageRef page = graph_.Lock(at.block, PageKind::kNodes);
-    Found found = Found::kGone;
-    bool equal = false;
-    if (page.page != nullptr) {
-      const format::NodeSlot* node = view_.Node(page.page, at.index);
-      if (node->state == SlotState::kLive) {
-        found = Found::kLive;
-        equal = IsEqual(node);
-      }
+  // Of the beam, those to link to. One that dies just after leaves a link that comes to no harm.
+  void KeepLive() {
+    for (uint32_t i = 0; i < beam_.size(); ++i) {
+      if (graph_.IsLive(beam_.at(i).id)) found_.push_back(beam_.at(i));
     }
-    UnlockReleaseBuffer(page.buffer);
-    return equal && JoinChain(c.id) ? Found::kJoined : found;
   }
 
+  // Chooses up to `limit` neighbours from found_, the nearest among them first.
+  template <class Lists>
+  void Choose(Lists lists, uint32_t limit) {
+    codes_.resize(found_.size() * view_.codec.coded_bytes());
+    picks_.clear();
+    for (uint32_t i = 0; i < found_.size(); ++i) {
+      if (lists.ReadCode(found_[i].id, Code(i))) picks_.push_back({found_[i].key, i});
+    }
+    chosen_count_ = graph::SelectNeighbours(
+        std::span<Candidate>(picks_.data(), picks_.size()), limit,
+        [this](uint32_t t, uint32_t i) {
+          selected_[t] = view_.codec.PrepareCode(Code(i), Prepared(t));
+        },
+        [this](uint32_t t, uint32_t i) {
+          return view_.codec.CodeDistance(selected_[t], Code(i));
+        });
+    for (uint32_t t = 0; t < chosen_count_; ++t) chosen_[t] = found_[picks_[t].id];
+  }
+
+  // --- equal vectors ----------------------------------------------------------------------------
+
   bool IsEqual(const format::NodeSlot* node) const {
-    return node->hash() == draft_.hash &&
+    return node->hash() == draft_.hash && node->state == SlotState::kLive &&
            std::memcmp(view_.Coded(node), draft_.coded, view_.codec.coded_bytes()) == 0;
   }
 
@@ -195,7 +282,7 @@ class Inserter {
     while (slot < view_.meta.chunks_per_page && view_.Chunk(chain.page, slot)->node != kNoId)
       ++slot;
     const format::NodeSlot* node = view_.Node(page.page, at.index);
-    const bool possible = node->state == SlotState::kLive && IsEqual(node);
+    const bool possible = IsEqual(node);
     if (possible && slot < view_.meta.chunks_per_page) {
       pg::PageEdit edit = pg::PageEdit::Begin(view_.rel, view_.meta);
       format::NodeSlot* changed = view_.Node(edit.Edit(page), at.index);
@@ -217,7 +304,7 @@ class Inserter {
     const format::NodeSlot* node = view_.Node(page.page, at.index);
     joined_ = false;
     bool settled = true;
-    if (node->state == SlotState::kLive && IsEqual(node)) {
+    if (IsEqual(node)) {
       settled = false;
       if (node->chain != kNoId) {
         const format::Place chunk_at = view_.ChunkAt(node->chain);
@@ -238,40 +325,7 @@ class Inserter {
     return settled;
   }
 
-  // A copy of a node's code, for comparing others with it; null when it is gone.
-  const uint8_t* CopyCode(NodeId id) {
-    uint8_t* copy = static_cast<uint8_t*>(palloc(view_.codec.coded_bytes()));
-    return graph_.ReadCode(id, copy) ? copy : nullptr;
-  }
-  const uint8_t* CopyUpperCode(RecordId id, uint32_t level) {
-    uint8_t* copy = static_cast<uint8_t*>(palloc(view_.codec.coded_bytes()));
-    return graph_.ReadUpperCode(id, level, copy) ? copy : nullptr;
-  }
-
-  // The heuristic on candidates whose codes `code_of(id)` gives.
-  template <class CodeOf>
-  uint32_t Select(std::span<Candidate> candidates, uint32_t limit, CodeOf&& code_of) {
-    VecOf<std::pair<NodeId, const uint8_t*>, Alloc> codes(alloc_);
-    codes.reserve(candidates.size());
-    for (const Candidate& c : candidates) codes.push_back({c.id, code_of(c.id)});
-    auto find = [&codes](NodeId id) {
-      for (const auto& [node, code] : codes) {
-        if (node == id) return code;
-      }
-      return static_cast<const uint8_t*>(nullptr);
-    };
-    return graph::SelectNeighbours(
-        candidates, limit,
-        [&](uint32_t t, NodeId id) {
-          const uint8_t* code = find(id);
-          if (code == nullptr) code = draft_.coded;
-          selected_[t] = view_.codec.PrepareCode(code, Prepared(t));
-        },
-        [&](uint32_t t, NodeId id) {
-          const uint8_t* code = find(id);
-          return code == nullptr ? 0.0f : view_.codec.CodeDistance(selected_[t], code);
-        });
-  }
+  // --- level 0 ----------------------------------------------------------------------------------
 
   // Writes slot and refinement in one record. Locks: L2 node page, then its refinement page (L3).
   NodeId WriteNode() {
@@ -294,9 +348,9 @@ class Inserter {
     node->set_hash(draft_.hash);
     std::memcpy(view_.Coded(node), draft_.coded, view_.codec.coded_bytes());
     node->neighbour_count = 0;
-    for (uint32_t i = 0; i < base_count_; ++i) {
+    for (uint32_t i = 0; i < chosen_count_; ++i) {
       // This very slot may have been a candidate, if a vacuum has freed it since.
-      if (base_[i].id != id) view_.Links(node)[node->neighbour_count++] = base_[i].id;
+      if (chosen_[i].id != id) view_.Links(node)[node->neighbour_count++] = chosen_[i].id;
     }
     if (fine.page != nullptr) {
       char* page = blank ? edit.EditWhole(fine) : edit.Edit(fine);
@@ -313,111 +367,181 @@ class Inserter {
     return id;
   }
 
-  static bool Contains(const uint32_t* links, uint32_t n, uint32_t id) {
-    return std::find(links, links + n, id) != links + n;
-  }
+  // --- back links -------------------------------------------------------------------------------
 
-  // Links `to` (the new node) from `from`. Locks: the node page of `from` (L2).
-  void LinkBase(NodeId from, NodeId to) {
-    if (from == to) return;  // as in WriteNode
-    const format::Place at = view_.geometry.NodeAt(from);
-    // What pruning needs is read before the lock is taken; if the list changes meanwhile, again.
-    for (int attempt = 0; attempt < 3; ++attempt) {
-      if (attempt > 0)
-        graph_ = PageGraph(&view_);  // the list may name nodes of a stripe just added
-      NodeId links[graph::kMaxDegree];
-      const uint32_t n = graph_.Neighbours(from, links);
-      uint32_t replaced = n;
-      if (n >= view_.max_links()) {
-        replaced = VictimOf(from, links, n, to);
-        if (replaced == n) return;  // all it has serve it better
-      }
-      pg::PageRef page = pg::ReadPage(view_.rel, at.block, BUFFER_LOCK_EXCLUSIVE, PageKind::kNodes);
-      const format::NodeSlot* node = view_.Node(page.page, at.index);
-      if (node->neighbour_count > view_.max_links()) {
-        pg::ReportCorrupted(view_.rel, at.block, "a list is too long");
-      }
-      // A slot used anew may be linked to from its former life.
-      const bool gone =
-          node->state != SlotState::kLive || Contains(view_.Links(node), node->neighbour_count, to);
-      const bool same = node->neighbour_count == n &&
-                        std::memcmp(view_.Links(node), links, n * sizeof(NodeId)) == 0;
-      const bool room = node->neighbour_count < view_.max_links();
-      if (!gone && (same || room)) {
-        pg::PageEdit edit = pg::PageEdit::Begin(view_.rel, view_.meta);
-        format::NodeSlot* changed = view_.Node(edit.Edit(page), at.index);
-        const uint32_t place = room ? changed->neighbour_count : replaced;
-        view_.Links(changed)[place] = to;
-        if (room) ++changed->neighbour_count;
-        edit.Finish();
-        ++linked_back_;
-      }
-      pg::Release(page);
-      if (gone || same || room) return;
+  // Links `to`, whose neighbours are in chosen_, from those of them that gain by it.
+  template <class Lists>
+  void LinkBack(Lists lists, uint32_t to) {
+    back_links_.clear();
+    for (uint32_t i = 0; i < chosen_count_; ++i) PlanBackLink(lists, chosen_[i], to, false);
+    std::sort(back_links_.begin(), back_links_.end(), [](const BackLink& a, const BackLink& b) {
+      return a.at.block < b.at.block;
+    });
+    uint32_t held = WriteBackLinks(lists, to);
+    // A node that no list holds is lost to every walk: the nearest that can takes it.
+    for (uint32_t i = 0; i < chosen_count_ && held == 0; ++i) {
+      back_links_.clear();
+      PlanBackLink(lists, chosen_[i], to, true);
+      held = WriteBackLinks(lists, to);
     }
   }
 
-  // Which of a full list gives way to `to`: the farthest one that the heuristic would not keep. n:
-  // none.
-  uint32_t VictimOf(NodeId from, const NodeId* links, uint32_t n, NodeId to) {
-    const uint8_t* own_code = CopyCode(from);
-    if (own_code == nullptr) return n;
-    return Victim(
-        own_code, links, n, to, [this](NodeId id) { return CopyCode(id); },
-        [this, from](NodeId id) { return graph_.LinkedElsewhere(id, from); });
+  // Adds what is to be done at `from` to back_links_, if anything. `forced`: whatever it loses.
+  template <class Lists>
+  void PlanBackLink(Lists& lists, Candidate from, uint32_t to, bool forced) {
+    if (from.id == to) return;  // as in WriteNode
+    uint32_t links[graph::kMaxDegree];
+    const uint32_t n = lists.Neighbours(from.id, links);
+    BackLink back{from, lists.At(from.id), kNoId};
+    if (n >= lists.limit()) back.victim = Victim(lists, from, links, n, forced);
+    if (n < lists.limit() || back.victim != kNoId) back_links_.push_back(back);
   }
 
-  template <class CodeOf, class Linked>
-  uint32_t Victim(const uint8_t* own_code, const uint32_t* links, uint32_t n, uint32_t to,
-                  CodeOf&& code_of, Linked&& linked_elsewhere) {
-    VecOf<Candidate, Alloc> candidates(alloc_);
-    const quant::CodeQuery own = view_.codec.PrepareCode(own_code, Prepared(view_.max_links() + 1));
+  // Which of the full list of `from` gives way to the new node; kNoId: none.
+  //
+  // The heuristic of Choose, seen from the new node alone: it is refused if a neighbour is nearer to
+  // it than `from` is (that one leads to it). Else the farthest neighbour goes that another, or the
+  // new node, occludes in the same way. The distances to the new node come first: they alone settle
+  // most cases.
+  template <class Lists>
+  uint32_t Victim(Lists& lists, Candidate from, const uint32_t* links, uint32_t n, bool forced) {
+    float to_new[graph::kMaxDegree], to_own[graph::kMaxDegree], between[graph::kMaxDegree];
+    lists.Score(links, n, to_new, Scorer());
     for (uint32_t i = 0; i < n; ++i) {
-      const uint8_t* code = code_of(links[i]);
-      if (code == nullptr) return i;  // a dead link gives way at once
-      candidates.push_back({OrderableKey(view_.codec.CodeDistance(own, code)), links[i]});
+      if (to_new[i] == std::numeric_limits<float>::infinity()) return links[i];  // it is gone
     }
-    candidates.push_back({OrderableKey(view_.codec.CodeDistance(own, draft_.coded)), to});
-    std::sort(candidates.begin(), candidates.end(), Nearer);
-    const uint32_t kept =
-        Select(std::span<Candidate>(candidates.data(), candidates.size()), n,
-               [&](uint32_t id) { return id == to ? draft_.coded : code_of(id); });
-    graph::KeepReachable(
-        std::span<Candidate>(candidates.data(), candidates.size()), kept,
-        [&](uint32_t id) { return id == to ? linked_back_ > 0 : linked_elsewhere(id); });
-    const uint32_t dropped = [&] {
-      for (uint32_t i = 0; i < n; ++i) {
-        bool stays = false;
-        for (uint32_t k = 0; k < kept && !stays; ++k) stays = candidates[k].id == links[i];
-        if (!stays) return i;
+    if (!ScoreFrom(lists, from.id, links, n, to_own)) return kNoId;
+    for (uint32_t i = 0; i < n && !forced; ++i) {
+      if (to_new[i] < from.key && to_own[i] < from.key) return kNoId;
+    }
+    uint32_t order[graph::kMaxDegree];
+    std::iota(order, order + n, 0);
+    std::sort(order, order + n, [&](uint32_t a, uint32_t b) { return to_own[a] > to_own[b]; });
+    for (uint32_t k = 0; k < n; ++k) {
+      const uint32_t i = order[k];
+      bool occluded = from.key < to_own[i] && to_new[i] < to_own[i];
+      if (!occluded && ScoreFrom(lists, links[i], links, n, between)) {
+        for (uint32_t o = k + 1; o < n && !occluded; ++o) occluded = between[order[o]] < to_own[i];
       }
-      return n;
-    }();
-    return dropped;
+      if (occluded && lists.LinkedElsewhere(links[i], from.id)) return links[i];
+    }
+    for (uint32_t k = 0; k < n; ++k) {
+      if (!forced && !(from.key < to_own[order[k]])) break;
+      if (lists.LinkedElsewhere(links[order[k]], from.id)) return links[order[k]];
+    }
+    return kNoId;
   }
+
+  // Distances of `ids` from the node or record `id`. False: it is gone.
+  template <class Lists>
+  bool ScoreFrom(Lists& lists, uint32_t id, const uint32_t* ids, uint32_t n, float* keys) {
+    if (!lists.ReadCode(id, own_code_)) return false;
+    const quant::CodeQuery query = view_.codec.PrepareCode(own_code_, Prepared(0));
+    lists.Score(ids, n, keys, [&](const uint8_t* coded) {
+      return OrderableKey(view_.codec.CodeDistance(query, coded));
+    });
+    return true;
+  }
+
+  // Writes back_links_, which are in order of their pages: those of one page in one record. One
+  // that finds its list changed is planned again. Returns how many lists hold the new node.
+  template <class Lists>
+  uint32_t WriteBackLinks(Lists lists, uint32_t to) {
+    uint32_t held = 0;
+    constexpr int kAttempts = 3;
+    for (int attempt = 0; attempt < kAttempts && !back_links_.empty(); ++attempt) {
+      changed_.clear();
+      for (size_t i = 0; i < back_links_.size();) {
+        size_t end = i + 1;
+        while (end < back_links_.size() && back_links_[end].at.block == back_links_[i].at.block) {
+          ++end;
+        }
+        held += WritePage(lists, std::span<const BackLink>(&back_links_[i], end - i), to);
+        i = end;
+      }
+      back_links_.clear();
+      if (changed_.empty()) break;
+      graph_ = PageGraph(&view_);  // lists may name nodes of a stripe just added
+      for (const Candidate& from : changed_) PlanBackLink(lists, from, to, false);
+    }
+    return held;
+  }
+
+  // Locks: the page of the lists (L2 or L6), alone.
+  template <class Lists>
+  uint32_t WritePage(Lists& lists, std::span<const BackLink> links, uint32_t to) {
+    pg::PageRef page =
+        pg::ReadPage(view_.rel, links[0].at.block, BUFFER_LOCK_EXCLUSIVE, Lists::kKind);
+    pg::PageEdit edit = pg::PageEdit::Begin(view_.rel, view_.meta);
+    char* image = nullptr;
+    uint32_t held = 0;
+    for (const BackLink& back : links) {
+      const auto* slot = lists.On(page.page, back.at.index);
+      const uint32_t n = slot->neighbour_count;
+      if (n > lists.limit()) pg::ReportCorrupted(view_.rel, page.block, "a list is too long");
+      // A slot used anew is linked to no more.
+      if (!lists.Holds(slot)) continue;
+      const uint32_t* ids = view_.Links(slot);
+      // A slot used anew may be linked to from its former life.
+      if (std::find(ids, ids + n, to) != ids + n) {
+        ++held;
+        continue;
+      }
+      const uint32_t place =
+          n < lists.limit() ? n : static_cast<uint32_t>(std::find(ids, ids + n, back.victim) - ids);
+      if (place == lists.limit()) {
+        changed_.push_back(back.from);
+        continue;
+      }
+      if (image == nullptr) image = edit.Edit(page);
+      auto* changed = lists.On(image, back.at.index);
+      view_.Links(changed)[place] = to;
+      if (place == n) ++changed->neighbour_count;
+      ++held;
+    }
+    if (image != nullptr) {
+      edit.Finish();
+    } else {
+      edit.Abort();
+    }
+    pg::Release(page);
+    return held;
+  }
+
+  // --- upper levels -----------------------------------------------------------------------------
 
   // One record of the node on an upper level, linked both ways. Returns its id.
   RecordId InsertUpper(uint32_t level, NodeId id, RecordId down) {
-    auto scorer = Scorer();
+    UpperLists lists{graph_, level};
+    SearchUpper(level);
+    Choose(lists, graph::OwnLinks(view_.meta.m, level));
+    const RecordId record = WriteRecord(level, id, down);
+    graph_ = PageGraph(&view_);  // the file may have grown
+    LinkBack(lists, record);
+    return record;
+  }
+
+  // Fills found_ with the records near the vector.
+  void SearchUpper(uint32_t level) {
     found_.clear();
-    uint32_t count = 0;
-    if (view_.meta.entry != kNoId && view_.meta.entry_level >= level) {
-      const Candidate start = DescendTo(graph_, level, scorer);
-      if (start.id != kNoId) {
-        beam_.Reset(view_.meta.ef_construction);
-        visited_.Reset(view_.meta.ef_construction * 16);
-        visited_.Insert(start.id);
-        beam_.Insert(start);
-        UpperLayer<decltype(scorer)> layer{graph_, scorer, level};
-        graph::Expand(
-            layer, beam_, visited_, [](Candidate) {}, AllowInterrupts);
-        for (uint32_t i = 0; i < beam_.size(); ++i) {
-          if (std::isfinite(beam_.at(i).key)) found_.push_back(beam_.at(i));
-        }
-        count = Select(std::span<Candidate>(found_.data(), found_.size()), view_.meta.m,
-                       [&](RecordId r) { return CopyUpperCode(r, level); });
-      }
+    if (view_.meta.entry == kNoId || view_.meta.entry_level < level) return;
+    auto scorer = Scorer();
+    const Candidate start = DescendTo(graph_, level, scorer);
+    if (start.id == kNoId) return;
+    beam_.Reset(view_.meta.ef_construction);
+    visited_.Reset(view_.meta.ef_construction * 16);
+    visited_.Insert(start.id);
+    beam_.Insert(start);
+    UpperLayer<decltype(scorer)> layer{graph_, scorer, level};
+    graph::Expand(
+        layer, beam_, visited_, [](Candidate) {}, AllowInterrupts);
+    for (uint32_t i = 0; i < beam_.size(); ++i) {
+      if (std::isfinite(beam_.at(i).key)) found_.push_back(beam_.at(i));
     }
+  }
+
+  // Locks: the page of the record (L6).
+  RecordId WriteRecord(uint32_t level, NodeId id, RecordId down) {
     FreeSlot free = FindRecord(view_, PageKind::kUpper);
     const RecordId record = view_.UpperId({free.page.block, free.slot});
     pg::PageEdit edit = pg::PageEdit::Begin(view_.rel, view_.meta);
@@ -429,65 +553,42 @@ class Inserter {
     slot->down = down;
     slot->neighbour_count = 0;
     std::memcpy(view_.Coded(slot), draft_.coded, view_.codec.coded_bytes());
-    for (uint32_t i = 0; i < count; ++i) {
+    for (uint32_t i = 0; i < chosen_count_; ++i) {
       // As in WriteNode.
-      if (found_[i].id != record) view_.Links(slot)[slot->neighbour_count++] = found_[i].id;
+      if (chosen_[i].id != record) view_.Links(slot)[slot->neighbour_count++] = chosen_[i].id;
     }
     edit.Finish();
     pg::Release(free.page);
-    graph_ = PageGraph(&view_);  // the file may have grown
-    linked_back_ = 0;
-    for (uint32_t i = 0; i < count; ++i) LinkUpper(found_[i].id, level, record);
     return record;
   }
 
-  void LinkUpper(RecordId from, uint32_t level, RecordId to) {
-    if (from == to) return;
-    const format::Place at = view_.UpperAt(from);
-    RecordId links[graph::kMaxDegree];
-    const uint32_t n = graph_.UpperNeighbours(from, level, links);
-    uint32_t replaced = n;
-    if (n >= view_.meta.m) {
-      const uint8_t* own_code = CopyUpperCode(from, level);
-      if (own_code == nullptr) return;
-      replaced = Victim(
-          own_code, links, n, to, [&](RecordId r) { return CopyUpperCode(r, level); },
-          [&](RecordId r) { return graph_.UpperLinkedElsewhere(r, level, from); });
-      if (replaced == n) return;
-    }
-    pg::PageRef page = pg::ReadPage(view_.rel, at.block, BUFFER_LOCK_EXCLUSIVE, PageKind::kUpper);
-    const format::UpperSlot* record = view_.Upper(page.page, at.index);
-    const bool same = record->neighbour_count == n &&
-                      std::memcmp(view_.Links(record), links, n * sizeof(RecordId)) == 0;
-    const bool room = record->neighbour_count < view_.meta.m;
-    if (record->state == SlotState::kLive && record->level == level && (same || room) &&
-        !Contains(view_.Links(record), record->neighbour_count, to)) {
-      pg::PageEdit edit = pg::PageEdit::Begin(view_.rel, view_.meta);
-      format::UpperSlot* changed = view_.Upper(edit.Edit(page), at.index);
-      const uint32_t place = room ? changed->neighbour_count : replaced;
-      view_.Links(changed)[place] = to;
-      if (room) ++changed->neighbour_count;
-      edit.Finish();
-      ++linked_back_;
-    }
-    pg::Release(page);
+  // Links node `id`, which found nobody, from those that have come since.
+  void LinkAnew(NodeId id) {
+    graph_ = PageGraph(&view_);
+    seeking_ = false;
+    Search();
+    LinkBack(BaseLists{graph_}, id);
   }
 
-  // Locks: the meta page (L1), alone.
-  void RaiseEntry(RecordId entry, uint32_t level) {
+  // --- entry point ------------------------------------------------------------------------------
+
+  // Makes `top`, the node's highest record, the entry point if it is higher than the one there is,
+  // or if that led nowhere. False: it is not the entry point. Locks: the meta page (L1), alone.
+  bool TakeEntry(RecordId top, bool alone) {
     pg::PageRef page = pg::ReadPage(view_.rel, kMetaBlock, BUFFER_LOCK_EXCLUSIVE, PageKind::kMeta);
     const format::Meta* now = MetaOn(page.page);
-    if (now->entry == kNoId || level > now->entry_level) {
+    if (now->entry == kNoId || draft_.level > now->entry_level ||
+        (alone && now->entry == view_.meta.entry)) {
       pg::PageEdit edit = pg::PageEdit::Begin(view_.rel, view_.meta);
       format::Meta* meta = MetaOn(edit.Edit(page));
-      meta->entry = entry;
-      meta->entry_level = level;
+      meta->entry = top;
+      meta->entry_level = draft_.level;
       edit.Finish();
     }
-    // A build goes on with this view.
     view_.meta.entry = now->entry;
     view_.meta.entry_level = now->entry_level;
     pg::Release(page);
+    return view_.meta.entry == top;
   }
 
   IndexView& view_;
@@ -496,15 +597,25 @@ class Inserter {
   Beam<Alloc> beam_;
   VisitedSet<Alloc> visited_;
   VecOf<Candidate, Alloc> found_;
+  VecOf<Candidate, Alloc> picks_;  // of found_; ids: places in it
+  VecOf<uint8_t, Alloc> codes_;    // of found_
+  VecOf<BackLink, Alloc> back_links_;
+  VecOf<Candidate, Alloc> changed_;  // lists that changed between plan and lock
   VecOf<uint8_t, Alloc> pool_;
   size_t prepared_bytes_;
-  Draft draft_{};
-  Candidate base_[graph::kMaxDegree];
-  uint32_t base_count_ = 0;
-  uint32_t linked_back_ = 0;  // neighbours that hold the new node, on the level at hand
+  float* work_;
+  uint8_t* own_code_;
+  Draft draft_;
+  NodeId equal_ = kNoId;  // the equal node that the walk met
+  bool seeking_ = true;
+  bool alone_ = false;
+  Candidate chosen_[graph::kMaxDegree];
+  uint32_t chosen_count_ = 0;
   bool joined_ = false;
   quant::CodeQuery selected_[graph::kMaxDegree];
 };
+
+namespace {
 
 // L1 codes need a grid before the first row; an index built on no rows takes it from that row.
 void SetGrid(IndexView& view, const float* x) {
@@ -524,30 +635,52 @@ void SetGrid(IndexView& view, const float* x) {
 
 }  // namespace
 
-void InsertRow(IndexView& view, const float* x, format::Tid tid) {
-  Inserter inserter(view, CurrentMemoryContext);
-  inserter.Insert(x, tid);
+Inserter* StartInserts(IndexView* view, MemoryContext context) {
+  return pg::Construct<Inserter>(pg::AllocZero<Inserter>(context, 1), view, context);
 }
 
+void InsertRow(Inserter* inserter, const float* x, format::Tid tid) { inserter->Insert(x, tid); }
+
+namespace {
+
+// What the rows of a statement share.
+struct Statement {
+  IndexView* view;
+  Inserter* inserter;
+  MemoryContext row_context;
+};
+
+Statement* StartStatement(Relation index, MemoryContext context) {
+  Statement* statement = pg::AllocZero<Statement>(context, 1);
+  statement->view = OpenIndex(index, context);
+  statement->inserter = StartInserts(statement->view, context);
+  statement->row_context =
+      AllocSetContextCreate(context, "ann hnsw insert", ALLOCSET_SMALL_SIZES);
+  return statement;
+}
+
+}  // namespace
+
 bool Insert(Relation index, Datum* values, bool* nulls, ItemPointer tid, Relation, IndexUniqueCheck,
-            bool, IndexInfo*) {
+            bool, IndexInfo* info) {
   if (nulls[0]) return false;
-  MemoryContext context =
-      AllocSetContextCreate(CurrentMemoryContext, "ann hnsw insert", ALLOCSET_DEFAULT_SIZES);
-  MemoryContext old = MemoryContextSwitchTo(context);
-  IndexView* view = OpenIndex(index, context);
-  const float* x = VectorFloats(values[0], view->meta.dims);
-  if (IsIndexable(*view, x)) {
-    if (view->codec.params().metric == quant::Metric::kL1 && view->meta.l1_step == 0) {
-      SetGrid(*view, x);
-      view = OpenIndex(index, context);
+  if (info->ii_AmCache == nullptr) info->ii_AmCache = StartStatement(index, info->ii_Context);
+  Statement* statement = static_cast<Statement*>(info->ii_AmCache);
+  MemoryContext old = MemoryContextSwitchTo(statement->row_context);
+  const format::Meta& meta = statement->view->meta;
+  const float* x = VectorFloats(values[0], meta.dims);
+  if (IsIndexable(*statement->view, x)) {
+    if (static_cast<quant::Metric>(meta.metric) == quant::Metric::kL1 && meta.l1_step == 0) {
+      SetGrid(*statement->view, x);
+      statement = StartStatement(index, info->ii_Context);
+      info->ii_AmCache = statement;
     }
     format::Tid row;
     std::memcpy(&row, tid, sizeof row);
-    InsertRow(*view, x, row);
+    InsertRow(statement->inserter, x, row);
   }
   MemoryContextSwitchTo(old);
-  MemoryContextDelete(context);
+  MemoryContextReset(statement->row_context);
   return false;
 }
 

@@ -1,4 +1,4 @@
-// Adding one row to a finished index.
+// Adding rows to a finished index.
 #pragma once
 
 #include "format/hnsw_format.hpp"
@@ -6,9 +6,14 @@
 
 namespace ann::hnsw {
 
-// Inserts the row `tid` whose vector is `x` (dims floats, indexable). WAL-logged. Memory: the
-// current context, which the caller resets. Locks: one page lock at a time (README, "Locks"); a
-// chain's page under its node's (L2 before L4).
-void InsertRow(IndexView& view, const float* x, format::Tid tid);
+class Inserter;
+
+// What inserts into one index need, in `context`; good for as many rows as one likes. `view` must
+// outlive it; its entry point is kept up to date.
+Inserter* StartInserts(IndexView* view, MemoryContext context);
+
+// Inserts the row `tid` whose vector is `x` (dims floats, indexable). WAL-logged. Locks: one page
+// lock at a time (README, "Locks"); a chain's page under its node's (L2 before L4).
+void InsertRow(Inserter* inserter, const float* x, format::Tid tid);
 
 }  // namespace ann::hnsw

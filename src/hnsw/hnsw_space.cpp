@@ -62,6 +62,7 @@ constexpr Size kWanted = BLCKSZ / 2;
 // Appends a page of `kind`; the extension lock is held.
 BlockNumber AppendPage(const IndexView& view, PageKind kind) {
   Buffer buffer = ReadBuffer(view.rel, P_NEW);
+  pg::UnitDone();
   LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
   pg::PageRef page{buffer, BufferGetPage(buffer), BufferGetBlockNumber(buffer)};
   pg::PageEdit edit = pg::PageEdit::Begin(view.rel, view.meta);

@@ -57,6 +57,13 @@ class PageGraph {
     });
   }
 
+  bool IsLive(NodeId id) {
+    const format::Place at = view_->geometry.NodeAt(id);
+    return ReadSlot(at, format::PageKind::kNodes, [&](const char* page) {
+      return view_->Node(page, at.index)->state == format::SlotState::kLive;
+    });
+  }
+
   // Whether a neighbour of `id` other than `from` links back to it.
   bool LinkedElsewhere(NodeId id, NodeId from) {
     return HeldByAnother(id, from, [this](NodeId n, NodeId* out) { return Neighbours(n, out); });
@@ -64,6 +71,11 @@ class PageGraph {
 
   template <class Scorer>
   void Score(const NodeId* ids, uint32_t n, float* keys, Scorer&& score) {
+    Score(ids, n, keys, score, [](NodeId, const format::NodeSlot*) {});
+  }
+  // `see(id, node)` is shown each slot in use; it may be torn.
+  template <class Scorer, class See>
+  void Score(const NodeId* ids, uint32_t n, float* keys, Scorer&& score, See&& see) {
     // Far enough ahead to cover a miss of 100 ns with 15 to 20 ns of work each.
     constexpr uint32_t kAhead = 12;
     format::Place places[graph::kMaxDegree];
@@ -79,6 +91,7 @@ class PageGraph {
         if (node->state == format::SlotState::kFree) {
           return std::numeric_limits<float>::infinity();
         }
+        see(ids[i - kAhead], node);
         return score(view_->Coded(node));
       });
     }

@@ -2,6 +2,7 @@
 #include "simd/simd.hpp"
 
 #include "pg/guc.hpp"
+#include "pg/test_hooks.hpp"
 
 namespace ann::pg {
 
@@ -36,6 +37,7 @@ void DefineSettings() {
       "ann.unpinned_reads", "Lets index scans estimate distances from pages that they do not pin.",
       "Off: each page is pinned and share-locked for each candidate.", &unpinned_reads, true,
       PGC_USERSET, GUC_NOT_IN_SAMPLE, nullptr, nullptr, nullptr);
+  DefineTestSettings();
   MarkGUCPrefixReserved("ann");
 }
 

@@ -1,5 +1,7 @@
 #include "pg/page.hpp"
 
+#include <algorithm>
+
 namespace ann::pg {
 
 using format::PageKind;
@@ -58,6 +60,16 @@ void InitPage(char* page, PageKind kind, uint32_t body_bytes) {
   *tail = {kind, format::kFormatVersion, 0, format::kPageId};
   reinterpret_cast<PageHeader>(page)->pd_lower =
       static_cast<LocationIndex>(format::kPageHeaderBytes + body_bytes);
+}
+
+void LogPages(Relation index) {
+  const BlockNumber end = RelationGetNumberOfBlocks(index);
+  // One record a call.
+  for (BlockNumber start = 0; start < end; start += XLR_MAX_BLOCK_ID) {
+    log_newpage_range(index, MAIN_FORKNUM, start,
+                      std::min<BlockNumber>(start + XLR_MAX_BLOCK_ID, end), true);
+    UnitDone();
+  }
 }
 
 }  // namespace ann::pg

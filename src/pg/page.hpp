@@ -9,6 +9,7 @@
 #include "format/hnsw_format.hpp"
 
 #include "pg/error.hpp"
+#include "pg/test_hooks.hpp"
 
 namespace ann::pg {
 
@@ -39,6 +40,9 @@ void Release(const PageRef& page);
 // Empty page of `kind`, its slot area `body_bytes` long.
 void InitPage(char* page, format::PageKind kind, uint32_t body_bytes);
 
+// Logs all pages of a file that has just been built, in order.
+void LogPages(Relation index);
+
 // Up to 4 pages changed by one WAL record. Between Begin and Finish nothing may ereport but through
 // the functions here.
 class PageEdit {
@@ -58,7 +62,11 @@ class PageEdit {
   char* EditWhole(const PageRef& page) {
     return GenericXLogRegisterBuffer(state_, page.buffer, GENERIC_XLOG_FULL_IMAGE);
   }
-  void Finish() { GenericXLogFinish(state_); }
+  // `site` is for tests: who finished it.
+  void Finish(Site site = Site::current()) {
+    GenericXLogFinish(state_);
+    UnitDone(site);
+  }
   void Abort() { GenericXLogAbort(state_); }
 
  private:

@@ -27,13 +27,16 @@ core_dirs=$(ls -d src/core src/simd src/quant src/cluster src/graph src/format 2
 check "C4 include firewall" "$(grep -RnE '#include [<"]((pg|types|hnsw|ivf|planner)/|utils/)' $core_dirs; grep -RnE "#include [<\"]($server)[>\"]" src | grep -v '^src/pg/pg.hpp:'; grep -RnE '#include [<"]hwy/' src --include='*.?pp' | grep -v '^src/simd/')"
 # Counted, not `grep -q`: that would end objdump by SIGPIPE, which pipefail takes for "not found".
 check "C5 vector registers" "$(if [ -z "$built" ]; then echo "nothing is built"; else for o in src/*/*.o; do case $o in src/simd/*) ;; *) [ "$(objdump -d --no-show-raw-insn "$o" | grep -cE '%[yz]mm')" = 0 ] || echo "$o";; esac; done; fi)"
+# Hooks, their settings and the names of stop points are in the hook build only.
+points=$(grep -ohE 'StopPoint\("[^"]+"\)' src/*/*.cpp src/*/*.hpp | cut -d'"' -f2 | sort -u)
+check "no test hooks" "$(if [ -z "$built" ]; then echo "nothing is built"; else nm -C ann.so src/*/*.o 2>/dev/null | grep -E 'StopPoint|UnitDone|DefineTestSettings'; strings ann.so | grep -xF -e ann.stop_at -e ann.kill_after_units -e ann.kill_what -e ann.trace_units ${points:+-e "$points"}; fi)"
 v=$(sed -n 's/^EXTVERSION = //p' Makefile)
 check "C6 one version" "$(grep -q "default_version = '$v'" ann.control || echo ann.control; grep -q "\"version\": \"$v\"" META.json || echo META.json; [ -f "sql/ann--$v.sql" ] || echo "sql/ann--$v.sql")"
 check "unique base names" "$(ls src/*/*.cpp | xargs -n1 basename | sort | uniq -d)"
 check "format" "$(command -v clang-format-14 >/dev/null || echo "clang-format-14 is missing"; clang-format-14 --dry-run src/*/*.cpp src/*/*.hpp $(ls test/unit/*.cpp test/unit/*.hpp bench/kernels/*.cpp 2>/dev/null) 2>&1 | grep -E 'warning|error' | cut -d: -f1 | sort | uniq -c)"
 
 tree_files() { # all but what building, testing and running leave
-  find . \( -path ./.git -o -path ./build -o -path ./tmp_install -o -path ./tmp_check -o -path ./results \
+  find . \( -path ./.git -o -path ./build -o -path ./tmp_install -o -path ./tmp_install_hooks -o -path ./tmp_check -o -path ./results \
     -o -path ./output_iso -o -path ./bench/kernels/build -o -name .run -o -name __pycache__ \) -prune -o -type f ! -name '*.o' ! -name '*.d' \
     ! -name '*.so' ! -name 'regression.*' -print | sed 's|^\./||'
 }

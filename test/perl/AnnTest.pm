@@ -54,6 +54,7 @@ CREATE FUNCTION nearest(tbl regclass, op text, q vector, k int, exactly bool DEF
 BEGIN
   PERFORM set_config('enable_indexscan', (NOT exactly)::text, true);
   PERFORM set_config('enable_seqscan', exactly::text, true);
+  PERFORM set_config('enable_sort', exactly::text, true);
   RETURN QUERY EXECUTE format('SELECT id, v %1$s $1 FROM %2$s ORDER BY v %1$s $1 LIMIT $2', op, tbl)
     USING q, k;
 END $$;
@@ -76,20 +77,22 @@ BEGIN
   RETURN hits / all_hits;
 END $$;
 
--- number of queries whose k rows are fewer than k, twice there, or out of order (by more than the
--- rounding of a float)
+-- whether the k nearest rows are k, none twice there, in order (but for the rounding of a float)
+CREATE FUNCTION in_order(tbl regclass, op text, q vector, k int) RETURNS bool LANGUAGE sql VOLATILE AS $$
+  SELECT count(*) = k AND count(DISTINCT id) = k AND bool_and(distance >= before - 1e-6 * greatest(1, abs(before))) FROM
+    (SELECT id, distance, lag(distance, 1, -1e30::float8) OVER (ORDER BY position) AS before
+     FROM (SELECT id, distance, row_number() OVER () AS position FROM nearest(tbl, op, q, k)) a) b
+$$;
+
+-- number of queries whose k rows are not
 CREATE FUNCTION unordered(tbl regclass, op text, k int, queries text DEFAULT 'query')
   RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
   q vector;
-  good bool;
   bad bigint := 0;
 BEGIN
   FOR q IN EXECUTE format('SELECT v FROM %s ORDER BY id', queries) LOOP
-    SELECT count(*) = k AND count(DISTINCT id) = k AND bool_and(distance >= before - 1e-6 * greatest(1, abs(before))) INTO good FROM
-      (SELECT id, distance, lag(distance, 1, -1e30::float8) OVER (ORDER BY position) AS before
-       FROM (SELECT id, distance, row_number() OVER () AS position FROM nearest(tbl, op, q, k)) a) b;
-    bad := bad + (NOT good)::int;
+    bad := bad + (NOT in_order(tbl, op, q, k))::int;
   END LOOP;
   RETURN bad;
 END $$;

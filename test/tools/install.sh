@@ -1,11 +1,20 @@
 #!/usr/bin/env bash
-# Installs the built extension into tmp_install, where private servers look (server_config.sh). A
-# server that cannot be told to look there gets it where extensions lie: that needs the right to.
+# Installs the built extension into tmp_install, where private servers look (server_config.sh); with
+# `hooks` the hook build (make hooks) into tmp_install_hooks. A server that cannot be told to look
+# there gets it where extensions lie: that needs the right to.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-rm -rf tmp_install
-make install DESTDIR="$PWD/tmp_install"
-chmod -R a+rX tmp_install
+into=tmp_install
+[ "${1:-}" != hooks ] || into=tmp_install_hooks
+place() { # the prefix to install under
+  make install DESTDIR="$1"
+  if [ "$into" = tmp_install_hooks ]; then
+    install -m 755 build/hooks/ann.so "$1$("${PG_CONFIG:-pg_config}" --pkglibdir)/ann.so"
+  fi
+}
+rm -rf "$into"
+place "$PWD/$into"
+chmod -R a+rX "$into"
 if ! test/tools/server_config.sh | grep -E '^extension_(destdir|control_path)' >/dev/null; then
-  make install
+  place ""
 fi

@@ -6,6 +6,8 @@
 #   pgserver.sh stop DIR
 #   pgserver.sh env DIR      shell lines that export PGHOST PGPORT PGUSER PGDATABASE
 #   pgserver.sh as DIR CMD   run CMD as the server's user
+#
+# ANN_INSTALL=tmp_install_hooks, when the server is made: it runs the hook build.
 set -euo pipefail
 tree=$(cd "$(dirname "$0")/../.." && pwd)
 bindir=$("${PG_CONFIG:-pg_config}" --bindir)

@@ -1,0 +1,281 @@
+# Everything at once: inserts, upserts, updates of every kind, deletes, rollbacks, searches, vacuums,
+# index builds, under eight clients and over six indexes of one table; and the server dies in the
+# middle of it. No search may come back short, unordered or with a row twice, and none may lack a row
+# that its snapshot sees; what is left after each crash and at the end is intact, complete and as good
+# as a fresh index.
+#
+# `make test-storm` runs it for ten minutes, with more crashes and with autovacuum. STORM_SECONDS,
+# STORM_CRASHES and STORM_SEED say how long, how often and in which order.
+use strict;
+use warnings;
+use Test::More;
+use Time::HiRes qw(sleep time);
+use PostgreSQL::Test::Utils;
+use AnnTest qw(new_node load_base load_queries recall unordered is_intact);
+
+my $seconds = $ENV{STORM_SECONDS} // 24;
+my $crashes = $ENV{STORM_CRASHES} // 2;
+my $seed = $ENV{STORM_SEED} // 1;
+my $autovacuum = $seconds >= 60;
+my $dims = 64;
+note("seed $seed, $seconds s, $crashes crashes");
+srand($seed);
+
+# Small buffers, so that pages come and go; checkpoints, so that recovery begins anywhere.
+my $node = new_node('storm', "max_connections = 30\nshared_buffers = 4MB\nrestart_after_crash = on\n"
+	  . "wal_level = replica\nmax_wal_size = 64MB\nlog_statement = none\nmin_parallel_index_scan_size = 0\n"
+	  . ($autovacuum ? "autovacuum = on\nautovacuum_naptime = 1s\nautovacuum_vacuum_threshold = 20\n"
+		  . "autovacuum_vacuum_scale_factor = 0\nautovacuum_vacuum_cost_limit = 2000\nautovacuum_vacuum_insert_threshold = 100\n" : ''));
+
+sub sql { return $node->safe_psql('postgres', $_[0]); }
+
+# A view for each index gives its rows as (id, v): the planner sees through it.
+my %indexes = (
+	base_cosine => { op => '<=>', key => 'v', with => 'm = 8' },
+	base_l2 => { op => '<->', key => 'v', with => 'm = 16, code_bits = 4' },
+	base_ip => { op => '<#>', key => 'v', with => 'm = 4, ef_construction = 100' },
+	base_l1 => { op => '<+>', key => 'v', with => 'm = 6, ef_construction = 32' },
+	base_part => { op => '<->', key => 'v', with => 'm = 12', where => 'kind = 0' },
+	base_head => { op => '<->', key => '(subvector(v, 1, 24)::vector(24))', with => 'm = 12', dims => 24 },
+);
+my %class = ('<=>' => 'vector_cosine_ops', '<->' => 'vector_l2_ops', '<#>' => 'vector_ip_ops', '<+>' => 'vector_l1_ops');
+
+sub definition
+{
+	my ($name, $how) = @_;
+	my $i = $indexes{$name};
+	return "CREATE INDEX $how ON base USING hnsw ($i->{key} $class{$i->{op}}) WITH ($i->{with}) WHERE "
+	  . ($i->{where} // 'true');
+}
+
+# Ids up to 999 stay for good, so that enough rows are always there, in each kind too. The others come
+# and go within a ring, so that the table keeps its size. `note` alone changes HOT.
+my $ids = 4000;
+load_queries($node, 200, $dims);
+load_base($node, 0, 10000, $dims);
+sql(qq{
+ALTER TABLE base RENAME TO pool;
+ALTER INDEX base_pkey RENAME TO pool_pkey;
+CREATE TABLE base (id int PRIMARY KEY, v vector($dims) NOT NULL, kind int NOT NULL, n int, note text) WITH (fillfactor = 80);
+INSERT INTO base SELECT id, v, id % 4, id FROM pool WHERE id < $ids * 3 / 4;
+CREATE INDEX base_n ON base (n)});
+for my $name (sort keys %indexes)
+{
+	my $i = $indexes{$name};
+	sql(definition($name, $name));
+	sql("CREATE VIEW ${name}_rows AS SELECT id, $i->{key} AS v FROM base WHERE " . ($i->{where} // 'true'));
+	sql("CREATE VIEW ${name}_queries AS SELECT id, $i->{key} AS v FROM query");
+}
+sql(q{
+CREATE TABLE targets (i int PRIMARY KEY, name text, op text);
+INSERT INTO targets VALUES }
+	  . join(', ', map { my $name = (sort keys %indexes)[$_]; "($_, '$name', '$indexes{$name}{op}')" } 0 .. 5)
+	  . q{;
+-- One search for k rows by index `target`.
+CREATE FUNCTION search(target int, query int, k int) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  t targets;
+  q vector;
+BEGIN
+  SELECT * INTO STRICT t FROM targets WHERE i = target;
+  EXECUTE format('SELECT v FROM %s_queries WHERE id = $1', t.name) INTO STRICT q USING query;
+  IF NOT in_order((t.name || '_rows')::regclass, t.op, q, k) THEN
+    RAISE EXCEPTION 'a search for % rows by % came back short, out of order or with a row twice', k, t.name;
+  END IF;
+END $$;
+
+-- The same among one kind's rows
+CREATE FUNCTION search_kind(target int, query int, k int, wanted int) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  t targets;
+  good bool;
+BEGIN
+  SELECT * INTO STRICT t FROM targets WHERE i = target;
+  SET LOCAL enable_seqscan = off;
+  SET LOCAL enable_sort = off;
+  EXECUTE format('SELECT count(*) = $2 AND count(DISTINCT id) = $2 AND bool_and(kind = $3) FROM
+    (SELECT id, kind FROM base WHERE kind = $3 ORDER BY v %s (SELECT v FROM query WHERE id = $1) LIMIT $2) r', t.op)
+    INTO good USING query, k, wanted;
+  IF NOT good THEN
+    RAISE EXCEPTION 'a search for % rows of kind % by % came back short', k, wanted, t.name;
+  END IF;
+END $$;
+
+-- A search without end gives the rows that its snapshot sees, each once.
+CREATE FUNCTION search_all(target int, query int) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  t targets;
+  missing bigint;
+  twice bigint;
+BEGIN
+  SELECT * INTO STRICT t FROM targets WHERE i = target;
+  SET LOCAL enable_seqscan = off;
+  SET LOCAL enable_sort = off;
+  EXECUTE format('WITH found AS MATERIALIZED
+      (SELECT id FROM %1$s_rows ORDER BY v %2$s (SELECT v FROM %1$s_queries WHERE id = $1) LIMIT 1000000)
+    SELECT (SELECT count(*) FROM %1$s_rows) - (SELECT count(DISTINCT id) FROM found),
+      (SELECT count(*) - count(DISTINCT id) FROM found)', t.name, t.op)
+    INTO missing, twice USING query;
+  IF missing <> 0 OR twice <> 0 THEN
+    RAISE EXCEPTION '% lacks % rows and gives % twice', t.name, missing, twice;
+  END IF;
+END $$});
+
+for my $i (0 .. 5)
+{
+	my $name = (sort keys %indexes)[$i];
+	like(sql(qq{
+SET enable_seqscan = off;
+SET enable_sort = off;
+EXPLAIN (COSTS OFF) SELECT id FROM ${name}_rows ORDER BY v $indexes{$name}{op} (SELECT v FROM ${name}_queries WHERE id = 1) LIMIT 10}),
+		qr/Index Scan using $name on base/, "searches of ${name}_rows use the index");
+}
+
+# Single rows, or rows in order of their ids: the clients cannot deadlock.
+my $id = "\\set id random(1000, $ids)\n\\set p random(0, 9999)\n\\set copy random(0, 3)\n\\set kind random(0, 3)\n";
+my $search = "\\set i random(0, 5)\n\\set q random(0, 199)\n\\set k random(1, 60)\n\\set kind random(0, 3)\n";
+my %scripts = (
+	insert => [ 6, $id . 'INSERT INTO base SELECT :id, v, :kind, :p FROM pool WHERE id = :p ON CONFLICT DO NOTHING;' ],
+	insert_copy => [ 6, $id . 'INSERT INTO base SELECT :id, v, :kind, :p FROM pool WHERE id = :copy ON CONFLICT DO NOTHING;' ],
+	upsert => [ 3, $id . 'INSERT INTO base SELECT :id, v, :kind, :p FROM pool WHERE id = :p ON CONFLICT (id) DO UPDATE SET v = EXCLUDED.v;' ],
+	insert_many => [ 1, $id . "INSERT INTO base SELECT i, v, :kind, :p FROM generate_series(:id, :id + 20) i JOIN pool ON pool.id = :p + i - :id ORDER BY i ON CONFLICT DO NOTHING;" ],
+	update_vector => [ 3, "\\set id random(0, $ids)\n\\set p random(0, 9999)\nUPDATE base SET v = (SELECT v FROM pool WHERE id = :p) WHERE id = :id;" ],
+	update_same => [ 1, $id . 'UPDATE base SET v = v, n = :p WHERE id = :id;' ],
+	update_other => [ 3, "\\set id random(0, $ids)\n\\set p random(0, 9999)\nUPDATE base SET n = :p WHERE id = :id;" ],
+	update_kind => [ 2, $id . 'UPDATE base SET kind = :kind WHERE id = :id;' ],
+	update_hot => [ 2, "\\set id random(0, $ids)\n\\set p random(0, 9999)\nUPDATE base SET note = repeat('x', :p / 100) WHERE id = :id;" ],
+	delete => [ 10, $id . 'DELETE FROM base WHERE id = :id;' ],
+	delete_copies => [ 1, $id . 'DELETE FROM base WHERE id IN (SELECT b.id FROM base b JOIN pool p ON p.v = b.v WHERE p.id = :copy AND b.id >= 1000 ORDER BY 1 LIMIT 8 FOR UPDATE OF b SKIP LOCKED);' ],
+	rollback => [ 1, $id . 'BEGIN; INSERT INTO base SELECT :id, v, :kind FROM pool WHERE id = :p ON CONFLICT DO NOTHING; '
+		  . 'SAVEPOINT s; UPDATE base SET n = n + 1, kind = 0 WHERE id = :id; ROLLBACK TO s; ROLLBACK;' ],
+	search => [ 12, $search . 'SELECT search(:i, :q, :k);' ],
+	search_kind => [ 3, $search . "\\set j random(1, 4)\nSELECT search_kind(:j - 1 + :j / 4, :q, :k, :kind);" ],
+	search_all => [ 1, $search . 'SELECT search_all(:i, :q);' ],
+);
+# One client of its own: builds beside each other would wait for one another.
+my @names = sort keys %indexes;
+my %upkeep = (
+	vacuum => [ 5, 'VACUUM base;' ],
+	vacuum_index => [ 5, 'VACUUM (INDEX_CLEANUP ON) base;' ],
+	vacuum_parallel => [ 2, 'VACUUM (PARALLEL 2, INDEX_CLEANUP ON) base;' ],
+	vacuum_slow => [ 1, "SET vacuum_cost_delay = 1;\nSET vacuum_cost_limit = 200;\nVACUUM base;\nRESET vacuum_cost_delay;\nRESET vacuum_cost_limit;" ],
+	delete_many => [ 2, "\\set r random(0, 9)\nDELETE FROM base WHERE id IN (SELECT id FROM base WHERE id >= 1000 AND id % 10 = :r ORDER BY id FOR UPDATE SKIP LOCKED);\nVACUUM (INDEX_CLEANUP ON) base;" ],
+	create => [ 2, definition('base_cosine', 'CONCURRENTLY extra') . ";\nSELECT ann_index_check('extra');\nDROP INDEX CONCURRENTLY extra;" ],
+	map { my $name = $names[$_]; ("reindex_$_" => [ 1, "REINDEX INDEX CONCURRENTLY $name;" ],
+		"check_$_" => [ 1, "SELECT ann_index_check('$name');" ]) } 0 .. 5,
+);
+
+# Arguments of pgbench for a set of scripts
+sub files
+{
+	my ($set, %scripts) = @_;
+	my @arguments;
+	for my $name (sort keys %scripts)
+	{
+		my ($weight, $text) = @{ $scripts{$name} };
+		my $file = "$PostgreSQL::Test::Utils::tmp_check/storm_${set}_$name.sql";
+		append_to_file($file, "$text\n");
+		push @arguments, '-f', "$file\@$weight";
+	}
+	return @arguments;
+}
+my @storm_files = files('storm', %scripts);
+my @upkeep_files = files('upkeep', %upkeep);
+
+sub start_bench
+{
+	my ($clients, $duration, @files) = @_;
+	my $bench = { out => '', err => '' };
+	$bench->{run} = IPC::Run::start(
+		[ 'pgbench', '-n', '-c', $clients, '-j', $clients > 1 ? 2 : 1, '-T', $duration, '--random-seed', int(rand(1e9)),
+			@files, '-h', $node->host, '-p', $node->port, 'postgres' ],
+		'>', \$bench->{out}, '2>', \$bench->{err});
+	return $bench;
+}
+
+# Intact, and every row is there
+sub is_sound
+{
+	my ($when) = @_;
+	# What a build cut short has left; nobody searches it.
+	sql("DROP INDEX $_") for split /\n/, sql('SELECT indexrelid::regclass FROM pg_index WHERE NOT indisvalid');
+	sql('DROP INDEX IF EXISTS extra');
+	for my $i (0 .. 5)
+	{
+		is_intact($node, $names[$i], "$when: $names[$i] intact");
+		my ($rc, $out, $err) = $node->psql('postgres', "SELECT search_all($i, 7)");
+		is($err, '', "$when: $names[$i] gives every row once");
+	}
+	return;
+}
+
+# --- the storm -------------------------------------------------------------------------------------------
+my $transactions = 0;
+my $killed = 0;
+for my $round (0 .. $crashes)
+{
+	my $duration = $seconds / ($crashes + 1);
+	# A crash comes in the second half of its part; the part without one goes on to its end.
+	my $last = $round == $crashes;
+	my $length = $last ? $duration : $duration * (0.5 + rand(0.5));
+	my @bench = map { start_bench($_->[0], int($last ? $duration : 10 * $duration + 60), @{ $_->[1] }) }
+	  ([ 8, \@storm_files ], [ 1, \@upkeep_files ]);
+	if (!$last)
+	{
+		sleep($length);
+		if ($round % 2)
+		{
+			# A backend dies, and the server takes the others down and recovers by itself.
+			my $pid = sql(q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND state = 'active' AND pid <> pg_backend_pid() ORDER BY random() LIMIT 1});
+			note("kill -9 $pid");
+			kill('KILL', $pid);
+			$killed++;
+			$_->{run}->finish for @bench;
+			$node->poll_query_until('postgres', 'SELECT NOT pg_is_in_recovery()');
+		}
+		else
+		{
+			$node->stop('immediate');
+			$_->{run}->finish for @bench;
+			$node->start;
+		}
+		like($_->{err}, qr/server closed the connection|terminating connection/, "crash $round: in the middle of the clients' work") for @bench;
+		is_sound("crash $round");
+		next;
+	}
+	ok($_->{run}->finish, 'every client finished its work') for @bench;
+	unlike($_->{err}, qr/aborted|ERROR/, 'no client met an error') or diag($_->{err}) for @bench;
+	$transactions += $bench[0]{out} =~ /transactions actually processed: (\d+)/ ? $1 : 0;
+	note(map { $_->{out} =~ /^((?:number of transactions actually|SQL script| - \d+ transactions).*\n)/mg } @bench);
+}
+cmp_ok($transactions, '>=', 20 * $seconds / ($crashes + 1), "$transactions transactions after the last crash");
+
+# --- what the log says -------------------------------------------------------------------------------------
+my $log = slurp_file($node->logfile);
+is(() = $log =~ /terminated by signal/g, $killed, 'no backend died but those that were killed') or diag($log =~ /(.*terminated by signal.*)/);
+my @unexpected = grep {
+	/(ERROR|WARNING|FATAL|PANIC|TRAP|leak)/
+	  # What a crash does to the clients, and autovacuum steps back before a command that wants its lock.
+	  && !/FATAL:  the database system is (starting up|in recovery mode|shutting down|not yet accepting connections)/
+	  && !/WARNING:  terminating connection (because of crash of another server process|due to immediate shutdown command)/
+	  && !/ERROR:  canceling autovacuum task/
+} split /\n/, $log;
+is("@unexpected", '', 'nothing unexpected in the log');
+
+# --- what is left ------------------------------------------------------------------------------------------
+is_sound('after the storm');
+sql('VACUUM base');
+is_sound('after a last vacuum');
+for my $name (@names)
+{
+	my ($rows, $op) = ("${name}_rows", $indexes{$name}{op});
+	is(sql("SELECT unordered('$rows', '$op', 20, '${name}_queries')"), 0, "$name: rows in order");
+	my $recall = sql("SELECT recall('$rows', '$op', 10, '${name}_queries')");
+	my ($rows_in, $nodes, $chunks) = split /\|/, sql("SELECT rows, nodes, chain_chunks FROM ann_index_stats('$name')");
+	sql("REINDEX INDEX $name");
+	my $fresh = sql("SELECT recall('$rows', '$op', 10, '${name}_queries')");
+	cmp_ok($recall, '>=', $fresh - 0.03, "$name: recall\@10 $recall, of a fresh index $fresh; $rows_in rows, $nodes nodes, $chunks chunks");
+}
+
+$node->stop;
+done_testing();
