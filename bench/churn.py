@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 import dataset
-from server import find_pgbench
+from pgbench import find_pgbench
 
 PARTS = ("writes", "rounds", "empty")
 LOADED_SHARE = 0.8

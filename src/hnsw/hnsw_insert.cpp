@@ -179,10 +179,9 @@ class Inserter {
       return inserter.equal_ == kNoId ? graph.Neighbours(id, out) : 0;
     }
     void Score(const NodeId* ids, uint32_t n, float* keys) {
-      graph.Score(ids, n, keys, inserter.Scorer(),
-                  [this](NodeId id, const format::NodeSlot* node) {
-                    if (inserter.seeking_ && inserter.IsEqual(node)) inserter.equal_ = id;
-                  });
+      graph.Score(ids, n, keys, inserter.Scorer(), [this](NodeId id, const format::NodeSlot* node) {
+        if (inserter.seeking_ && inserter.IsEqual(node)) inserter.equal_ = id;
+      });
     }
   };
 
@@ -254,9 +253,7 @@ class Inserter {
         [this](uint32_t t, uint32_t i) {
           selected_[t] = view_.codec.PrepareCode(Code(i), Prepared(t));
         },
-        [this](uint32_t t, uint32_t i) {
-          return view_.codec.CodeDistance(selected_[t], Code(i));
-        });
+        [this](uint32_t t, uint32_t i) { return view_.codec.CodeDistance(selected_[t], Code(i)); });
     for (uint32_t t = 0; t < chosen_count_; ++t) chosen_[t] = found_[picks_[t].id];
   }
 
@@ -374,9 +371,8 @@ class Inserter {
   void LinkBack(Lists lists, uint32_t to) {
     back_links_.clear();
     for (uint32_t i = 0; i < chosen_count_; ++i) PlanBackLink(lists, chosen_[i], to, false);
-    std::sort(back_links_.begin(), back_links_.end(), [](const BackLink& a, const BackLink& b) {
-      return a.at.block < b.at.block;
-    });
+    std::sort(back_links_.begin(), back_links_.end(),
+              [](const BackLink& a, const BackLink& b) { return a.at.block < b.at.block; });
     uint32_t held = WriteBackLinks(lists, to);
     // A node that no list holds is lost to every walk: the nearest that can takes it.
     for (uint32_t i = 0; i < chosen_count_ && held == 0; ++i) {
@@ -399,10 +395,10 @@ class Inserter {
 
   // Which of the full list of `from` gives way to the new node; kNoId: none.
   //
-  // The heuristic of Choose, seen from the new node alone: it is refused if a neighbour is nearer to
-  // it than `from` is (that one leads to it). Else the farthest neighbour goes that another, or the
-  // new node, occludes in the same way. The distances to the new node come first: they alone settle
-  // most cases.
+  // The heuristic of Choose, seen from the new node alone: it is refused if a neighbour is nearer
+  // to it than `from` is (that one leads to it). Else the farthest neighbour goes that another, or
+  // the new node, occludes in the same way. The distances to the new node come first: they alone
+  // settle most cases.
   template <class Lists>
   uint32_t Victim(Lists& lists, Candidate from, const uint32_t* links, uint32_t n, bool forced) {
     float to_new[graph::kMaxDegree], to_own[graph::kMaxDegree], between[graph::kMaxDegree];
@@ -654,8 +650,7 @@ Statement* StartStatement(Relation index, MemoryContext context) {
   Statement* statement = pg::AllocZero<Statement>(context, 1);
   statement->view = OpenIndex(index, context);
   statement->inserter = StartInserts(statement->view, context);
-  statement->row_context =
-      AllocSetContextCreate(context, "ann hnsw insert", ALLOCSET_SMALL_SIZES);
+  statement->row_context = AllocSetContextCreate(context, "ann hnsw insert", ALLOCSET_SMALL_SIZES);
   return statement;
 }
 
