@@ -468,6 +468,7 @@ IndexBuildResult* Build(Relation heap, Relation index, IndexInfo* info) {
       graph::BuildParams{state.meta.m, state.meta.ef_construction, state.meta.seed});
   const double heap_tuples =
       table_index_build_scan(heap, index, info, false, true, AddRow, &state, nullptr);
+  pg::StopPoint("build.loaded");
   if (state.inserter == nullptr) WriteGraph(state);
 
   IndexBuildResult* result = static_cast<IndexBuildResult*>(palloc0(sizeof(IndexBuildResult)));

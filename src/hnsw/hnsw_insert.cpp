@@ -117,14 +117,18 @@ class Inserter {
     ReloadEntry(&view_);
     graph_ = PageGraph(&view_);
     MakeDraft(x, tid);
+    pg::StopPoint("insert.opened");
     const bool first = view_.meta.entry == kNoId && LockEmptyIndex();
     seeking_ = true, alone_ = false;
     if (!Search()) return;  // joined a chain
     const bool alone = alone_;
+    pg::StopPoint("insert.chosen");
     const NodeId id = WriteNode();
+    pg::StopPoint("insert.written");
     LinkBack(BaseLists{graph_}, id);
     RecordId top = id;
     for (uint32_t level = 1; level <= draft_.level; ++level) top = InsertUpper(level, id, top);
+    pg::StopPoint("insert.linked");
     if (alone || draft_.level > view_.meta.entry_level) {
       // Another that was alone may have become the entry point first: its list is to hold this one.
       if (!TakeEntry(top, alone) && alone) LinkAnew(id);
@@ -267,11 +271,13 @@ class Inserter {
   // Adds the row to the chain of node `id`. False: the node has changed meanwhile.
   bool JoinChain(NodeId id) {
     const format::Place at = view_.geometry.NodeAt(id);
+    pg::StopPoint("insert.joining");
     if (AddToHead(id, at)) return joined_;
     // A chunk is found without a page lock, then both pages are locked in order: L2 node, L4 chain.
     FreeSlot free = FindRecord(view_, PageKind::kChain);
     const BlockNumber chain_block = free.page.block;
     pg::Release(free.page);
+    pg::StopPoint("insert.chunk");
     pg::PageRef page = pg::ReadPage(view_.rel, at.block, BUFFER_LOCK_EXCLUSIVE, PageKind::kNodes);
     pg::PageRef chain =
         pg::ReadPage(view_.rel, chain_block, BUFFER_LOCK_EXCLUSIVE, PageKind::kChain);
@@ -447,6 +453,7 @@ class Inserter {
     constexpr int kAttempts = 3;
     for (int attempt = 0; attempt < kAttempts && !back_links_.empty(); ++attempt) {
       changed_.clear();
+      pg::StopPoint("insert.planned");
       for (size_t i = 0; i < back_links_.size();) {
         size_t end = i + 1;
         while (end < back_links_.size() && back_links_[end].at.block == back_links_[i].at.block) {

@@ -203,6 +203,7 @@ class GraphRepair {
     for (int attempt = 0; attempt < kAttempts; ++attempt) {
       if (tour_.CopyPage(block) != Kind::kKind) return;
       ChooseLists<Kind>(block);
+      pg::StopPoint("vacuum.chosen");
       if (fixes_.empty() || WriteLists<Kind>(block, attempt == kAttempts - 1)) return;
       pg::VacuumDelay();
     }

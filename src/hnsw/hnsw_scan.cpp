@@ -293,6 +293,7 @@ bool NextRound(ScanState& s) {
     s.round_ef = std::clamp(s.round_ef, 1u, std::max(s.graph.id_limit(), 1u));
     s.visited.Reset(std::min(s.round_ef, 1u << 16) * 32, s.graph.id_limit());
     s.beam.Reset(s.round_ef);
+    pg::StopPoint("scan.opened");
     Candidate start = DescendTo(s.graph, 0, scorer);
     if (start.id == kNoId && !s.view->empty()) {
       // A vacuum has freed the entry point, or a record on the way down, since it was read.
@@ -417,6 +418,7 @@ bool EmitNearest(IndexScanDesc scan) {
     if (item.stage == Stage::kRefined) {
       item.tids = static_cast<uint32_t>(s.tids.size());
       item.count = ReadTids(s, item.id);
+      pg::StopPoint("scan.read");
       // Its order is known without its row: it is farther than all that was emitted and nearer than
       // all that is left.
       const bool separated =

@@ -134,18 +134,21 @@ void GrowNodes(const IndexView& view) {
 }
 
 // Turns the first spare block into a page of `kind`; 0 when there is none. The extension lock is
-// held, so nobody else takes it.
+// held, so nobody else takes it. One record for page and hint: a hint to a page in use would be
+// damage. Locks: the meta page (L1), then the spare page (L6).
 BlockNumber TakeSpare(const IndexView& view, PageKind kind) {
   const BlockNumber block = Hint(view, &format::Meta::spare_hint);
   if (block == 0) return 0;
+  BlockNumber next = block + 1;
+  if (next >= RelationGetNumberOfBlocks(view.rel) || AtStripeStart(view, next)) next = 0;
+  pg::PageRef meta = pg::ReadPage(view.rel, kMetaBlock, BUFFER_LOCK_EXCLUSIVE, PageKind::kMeta);
   pg::PageRef page = pg::ReadPage(view.rel, block, BUFFER_LOCK_EXCLUSIVE, PageKind::kSpare);
   pg::PageEdit edit = pg::PageEdit::Begin(view.rel, view.meta);
   InitPageOf(view, edit.EditWhole(page), kind);
+  MetaOn(edit.Edit(meta))->spare_hint = next;
   edit.Finish();
   pg::Release(page);
-  BlockNumber next = block + 1;
-  if (next >= RelationGetNumberOfBlocks(view.rel) || AtStripeStart(view, next)) next = 0;
-  SetHint(view, &format::Meta::spare_hint, next);
+  pg::Release(meta);
   return block;
 }
 

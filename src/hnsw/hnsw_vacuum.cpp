@@ -51,10 +51,12 @@ class Vacuum {
   void Run() {
     tour_.ForNodePages([this](BlockNumber block) { VisitNodePage(block); });
     tour_.ForAuxiliaryPages([this](BlockNumber block) { FindDeadRecords(block); });
+    pg::StopPoint("vacuum.marked");
     if (dead_.count() + dead_records_.count() > 0) {
       RepairLists(view_, tour_, dead_, dead_records_, context_);
     }
     ReplaceEntry();
+    pg::StopPoint("vacuum.repaired");
     tour_.ForAuxiliaryPages([this](BlockNumber block) { FreeRecords(block); });
     if (dead_.count() > 0) tour_.ForNodePages([this](BlockNumber block) { FreeNodes(block); });
     WriteMeta();
@@ -108,6 +110,7 @@ class Vacuum {
           pg::ReportCorrupted(view_.rel, block, "unknown state of a node");
       }
     }
+    pg::StopPoint("vacuum.read");
     const uint32_t died = TakeHeads(block);
     dead += died, nodes_ -= died;
     if (free + dead == view_.meta.slots_per_page) ++free_pages_;
@@ -393,6 +396,7 @@ class Vacuum {
   void ReplaceEntry() {
     const format::Meta meta = ReadMeta();
     if (IsEntryLive(meta)) return;
+    pg::StopPoint("vacuum.entry");
     const RecordId entry = best_record_ != kNoId ? best_record_ : any_live_;
     if (entry == meta.entry) return;
     const pg::PageRef page =

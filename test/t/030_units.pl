@@ -1,0 +1,220 @@
+# A backend dies of SIGKILL, or the whole server at once, right after any one change of an index: in a
+# build, an insert, a vacuum. After recovery the index is intact, finds every committed row once and
+# as well as before, and goes on.
+#
+# Each scenario is run once to count its changes (units: src/pg/README.md, "Hooks of tests"), then
+# again for each of them. Every line that finishes a change must have been died after. UNITS_SEEDS=n: with n
+# sets of vectors, so other graphs.
+use strict;
+use warnings;
+use Test::More;
+use Time::HiRes qw(sleep time);
+use PostgreSQL::Test::Utils;
+use AnnTest qw(new_node);
+
+my $node = new_node('units', "restart_after_crash = on\nshared_buffers = 4MB\ncheckpoint_timeout = 1h\nmax_parallel_maintenance_workers = 0\n");
+my %died_after;    # file:line
+my $deaths = 0;
+my $log_end;       # when the last action began
+
+sub sql { return $node->safe_psql('postgres', $_[0]); }
+
+sql(q{
+CREATE TABLE pool (id int PRIMARY KEY, v vector);
+CREATE TABLE query (id int, v vector);
+
+-- what is wrong with t and its index: '' is nothing
+CREATE FUNCTION assess(index text DEFAULT 't_v') RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+  found bigint;
+  twice bigint;
+  missing bigint;
+  share float8;
+BEGIN
+  PERFORM ann_index_check(index::regclass);
+  PERFORM set_config('enable_seqscan', 'off', true), set_config('enable_sort', 'off', true);
+  EXECUTE $q$
+    WITH found AS MATERIALIZED (SELECT id FROM t ORDER BY v <-> (SELECT v FROM query WHERE id = 999) LIMIT 1000000)
+    SELECT count(*), count(*) - count(DISTINCT id), (SELECT count(*) FROM t) - count(DISTINCT id) FROM found $q$
+    INTO found, twice, missing;
+  IF found > 0 THEN
+    share := recall('t', '<->', 10);
+  END IF;
+  RETURN concat_ws(', ', CASE WHEN twice > 0 THEN twice || ' rows twice' END,
+    CASE WHEN missing <> 0 THEN missing || ' rows missing' END,
+    CASE WHEN share < 0.95 THEN 'recall ' || share END);
+EXCEPTION WHEN index_corrupted THEN
+  RETURN SQLERRM;
+END $$});
+
+# Waits until the server has recovered from the death of a backend.
+sub wait_for_recovery
+{
+	my $end = time() + $PostgreSQL::Test::Utils::timeout_default;
+	while (slurp_file($node->logfile, $log_end) !~ /terminated by signal 9.*ready to accept connections/s)
+	{
+		die 'the server does not come back' if time() > $end;
+		sleep(0.01);
+	}
+	return;
+}
+
+# What a scenario does, with `settings` before it, from its beginning. Returns psql's exit code, output
+# and messages.
+sub act
+{
+	my ($scenario, $settings) = @_;
+	my $setup = "SET client_min_messages = warning; DROP TABLE IF EXISTS t; $scenario->{setup};";
+	if ($scenario->{before})
+	{
+		sql($setup);
+		$scenario->{before}->();
+		$setup = '';
+	}
+	$log_end = -s $node->logfile;
+	return $node->psql('postgres', "$setup RESET client_min_messages; $settings; $scenario->{action}");
+}
+
+# Dies after unit n of the scenario, and looks at what is left.
+sub die_after
+{
+	my ($scenario, $n, $what, $site) = @_;
+	my ($rc, $out, $err) = act($scenario, "SET ann.kill_what = $what; SET ann.kill_after_units = $n");
+	my $name = "$scenario->{name}, $what dies after unit $n ($site)";
+	if ($rc != 2 || $err !~ /connection to server was lost|server closed/)
+	{
+		return fail("$name: it did not die: $rc $err");
+	}
+	if ($what eq 'server')
+	{
+		my $end = time() + $PostgreSQL::Test::Utils::timeout_default;
+		sleep(0.01) while -e $node->data_dir . '/postmaster.pid' && time() < $end;
+		$node->_update_pid(0);
+		$node->start;
+	}
+	else
+	{
+		wait_for_recovery();
+	}
+	$deaths++;
+	$died_after{$site} = 1;
+	my ($after_rc, $after_out, $after_err) = $node->psql('postgres', qq{
+$scenario->{after}
+SELECT assess();
+INSERT INTO t SELECT 5000 + id, v FROM pool WHERE id BETWEEN 900 AND 906;
+VACUUM (INDEX_CLEANUP ON) t;
+SELECT assess();
+INSERT INTO t SELECT 6000 + id, v FROM pool WHERE id BETWEEN 903 AND 909;
+SELECT assess();});
+	$after_out =~ s/\n//g;
+	return is("$after_rc $after_out $after_err", '0  ', $name);
+}
+
+sub sweep
+{
+	my ($scenario) = @_;
+	$scenario->{after} //= '';
+	my ($rc, $out, $err) = act($scenario, 'SET ann.trace_units = on');
+	is($rc, 0, "$scenario->{name}: done undisturbed") or diag($err);
+	my @sites = $err =~ /NOTICE:\s+unit \d+: (\S+)/g;
+	cmp_ok(scalar @sites, '>=', $scenario->{units}, "$scenario->{name}: " . scalar(@sites) . ' units');
+	my $last = $scenario->{first} // @sites;
+	die_after($scenario, $_, 'backend', $sites[ $_ - 1 ]) for 1 .. $last;
+	# An immediate stop at some of them.
+	my $step = int($last / 2) || 1;
+	for (my $n = int($step / 2) + 1; $n <= $last; $n += $step)
+	{
+		die_after($scenario, $n, 'server', $sites[ $n - 1 ]);
+	}
+	return;
+}
+
+# 88 nodes a page, 113 records of upper levels or 136 chunks; a stripe is two pages of nodes and one of refinements.
+my $index = 'USING hnsw (v vector_l2_ops) WITH (m = 3, ef_construction = 16)';
+sub table_of { return "CREATE TABLE t (id int, v vector(64)); INSERT INTO t SELECT id, v FROM pool WHERE id <= $_[0]"; }
+sub copies { return "INSERT INTO t SELECT $_[0] * 1000 + i, v FROM pool, generate_series(1, $_[1]) i WHERE id = $_[0]"; }
+
+for my $seed (1 .. $ENV{UNITS_SEEDS} // 1)
+{
+	# 64 dimensions of which 8 vary.
+	sql(qq{
+	SELECT setseed(0.01 * $seed);
+	TRUNCATE pool, query;
+	INSERT INTO pool SELECT i, (array_cat((random_vector(8 + 0 * i))::real[], array_fill(0.5::real, ARRAY[56])))::vector
+	  FROM generate_series(1, 1000) i;
+	INSERT INTO query SELECT id, v FROM pool WHERE id > 994});
+
+	# --- inserts ---------------------------------------------------------------------------------------------
+	sweep({ name => 'first rows', units => 25,
+		setup => table_of(0) . "; CREATE INDEX t_v ON t $index",
+		action => 'INSERT INTO t SELECT id, v FROM pool WHERE id IN (2, 3, 4, 5); INSERT INTO t SELECT 10 + id, v FROM pool WHERE id IN (2, 3)' });
+	# The first stripe of nodes is full, and the auxiliary stripe behind it is not.
+	sweep({ name => 'inserts', units => 30,
+		setup => table_of(176) . "; CREATE INDEX t_v ON t $index",
+		action => 'INSERT INTO t SELECT id, v FROM pool WHERE id BETWEEN 201 AND 204;' . copies(5, 10) });
+	sweep({ name => 'first row under L1', units => 3, first => 2,
+		setup => table_of(0) . '; CREATE INDEX t_v ON t USING hnsw (v vector_l1_ops)',
+		action => 'INSERT INTO t SELECT id, v FROM pool WHERE id < 3',
+		after => "DROP INDEX t_v; CREATE INDEX t_v ON t $index;" });
+
+	# --- vacuum ----------------------------------------------------------------------------------------------
+	my $chains = copies(3, 30) . ';' . copies(7, 10) . ';' . copies(8, 9);
+	sweep({ name => 'vacuum', units => 10,
+		setup => table_of(176) . "; $chains; CREATE INDEX t_v ON t $index",
+		action => 'DELETE FROM t WHERE id % 5 <> 0 AND id < 1000 OR id BETWEEN 3005 AND 3020 OR id > 7000; VACUUM (INDEX_CLEANUP ON) t' });
+	sweep({ name => 'vacuum, a few', units => 10,
+		setup => table_of(176) . "; CREATE INDEX t_v ON t $index",
+		action => 'DELETE FROM t WHERE id % 9 = 0; VACUUM (INDEX_CLEANUP ON) t' });
+	sweep({ name => 'vacuum, nothing left', units => 5,
+		setup => table_of(60) . "; CREATE INDEX t_v ON t $index",
+		action => 'DELETE FROM t; VACUUM (INDEX_CLEANUP ON) t' });
+	# A page of nodes that a crash left blank.
+	sweep({ name => 'vacuum, a blank page', units => 2, first => 2,
+		setup => table_of(176) . "; CREATE INDEX t_v ON t $index",
+		before => sub {
+			$log_end = -s $node->logfile;
+			$node->psql('postgres', 'SET ann.kill_after_units = 6; INSERT INTO t SELECT id, v FROM pool WHERE id = 201');
+			wait_for_recovery();
+		},
+		action => 'DELETE FROM t WHERE id = 5; VACUUM (INDEX_CLEANUP ON) t' });
+
+	# --- builds ----------------------------------------------------------------------------------------------
+	my $rows = table_of(100) . ';' . copies(3, 10);
+	sweep({ name => 'build', units => 5,
+		setup => "$rows; CREATE INDEX t_old ON t $index",
+		action => "CREATE INDEX t_v ON t $index",
+		after => "SELECT assess('t_old'); DROP INDEX t_old; CREATE INDEX t_v ON t $index;" });
+	sweep({ name => 'REINDEX', units => 5,
+		setup => "$rows; CREATE INDEX t_v ON t $index",
+		action => 'REINDEX INDEX t_v' });
+	sweep({ name => 'build, concurrently', units => 5,
+		setup => "$rows",
+		action => "CREATE INDEX CONCURRENTLY t_v ON t $index",
+		after => 'INSERT INTO t SELECT 4000 + id, v FROM pool WHERE id < 3; VACUUM t; REINDEX INDEX CONCURRENTLY t_v;' });
+	sweep({ name => 'REINDEX, concurrently', units => 5,
+		setup => "$rows; CREATE INDEX t_v ON t $index",
+		action => 'REINDEX INDEX CONCURRENTLY t_v',
+		after => 'DROP INDEX t_v_ccnew;' });
+	# The rows are gone, and what is left of the index with the transaction that made it.
+	sweep({ name => 'build, unlogged', units => 5,
+		setup => "$rows; ALTER TABLE t SET UNLOGGED",
+		action => "CREATE INDEX t_v ON t $index",
+		after => "CREATE INDEX t_v ON t $index;" });
+}
+
+# --- whatever writes has been died after --------------------------------------------------------------------
+my @unproven;
+for my $file (glob("$ENV{ANN_TREE}/src/hnsw/*.cpp"), "$ENV{ANN_TREE}/src/pg/page.cpp")
+{
+	my ($name) = $file =~ m{(src/\w+/\w+\.cpp)$};
+	my $line = 0;
+	for (split /\n/, slurp_file($file))
+	{
+		$line++;
+		push @unproven, "$name:$line" if /edit\.Finish\(\)|UnitDone\(\)/ && !$died_after{"$name:$line"};
+	}
+}
+is("@unproven", '', 'there is a death after every line that finishes a change of an index');
+cmp_ok($deaths, '>=', 60, "$deaths deaths");
+$node->stop;
+done_testing();
