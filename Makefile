@@ -48,6 +48,7 @@ help:
 	@echo "make deps       install what building and testing need (as root; else prints how)"
 	@echo "make demo       semantic search over this machine's package catalogue"
 	@echo "make test       all tests, on a private server"
+	@echo "make test-storm everything at once for ten minutes, with crashes"
 	@echo "make lint       the checks C1-C6 and the format"
 	@echo "make bench      a small benchmark; make bench-full, make bench-churn: all of it"
 	@echo "make format     clang-format the sources"

@@ -84,6 +84,16 @@ CREATE FUNCTION in_order(tbl regclass, op text, q vector, k int) RETURNS bool LA
      FROM (SELECT id, distance, row_number() OVER () AS position FROM nearest(tbl, op, q, k)) a) b
 $$;
 
+-- Of a search without end: how many rows of the table it lacks, and how many it gives again. One
+-- statement, one snapshot: both are 0 whatever else goes on.
+CREATE FUNCTION lost(tbl regclass, op text, q vector, OUT lacking bigint, OUT again bigint) LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM set_config('enable_seqscan', 'off', true), set_config('enable_sort', 'off', true);
+  EXECUTE format('WITH found AS MATERIALIZED (SELECT id FROM %1$s ORDER BY v %2$s $1 LIMIT 1000000)
+    SELECT (SELECT count(*) FROM %1$s) - count(DISTINCT id), count(*) - count(DISTINCT id) FROM found', tbl, op)
+    INTO lacking, again USING q;
+END $$;
+
 -- number of queries whose k rows are not
 CREATE FUNCTION unordered(tbl regclass, op text, k int, queries text DEFAULT 'query')
   RETURNS bigint LANGUAGE plpgsql AS $$
@@ -195,8 +205,8 @@ sub unordered
 # What the index answers to every query, and how many rows it gives in all.
 sub answers
 {
-	my ($node, $table, $op, $k) = @_;
-	return $node->safe_psql('postgres', qq{
+	my ($node, $table, $op, $k, $db) = @_;
+	return $node->safe_psql($db // 'postgres', qq{
 SELECT q.id, (SELECT array_agg(n.id) FROM nearest('$table', '$op', q.v, $k) n) FROM query q ORDER BY 1;
 SELECT count(*), count(DISTINCT id) FROM nearest('$table', '$op', (SELECT v FROM query WHERE id = 0), 1000000);
 });

@@ -1,6 +1,6 @@
 # Everything at once: inserts, upserts, updates of every kind, deletes, rollbacks, searches, vacuums,
-# index builds, under eight clients and over six indexes of one table; and the server dies in the
-# middle of it. No search may come back short, unordered or with a row twice, and none may lack a row
+# index builds, under ten clients and over six indexes of one table; another table starts empty again
+# and again. And the server dies in the middle of it. No search may come back short, unordered or with a row twice, and none may lack a row
 # that its snapshot sees; what is left after each crash and at the end is intact, complete and as good
 # as a fresh index.
 #
@@ -33,23 +33,30 @@ sub sql { return $node->safe_psql('postgres', $_[0]); }
 my %indexes = (
 	base_cosine => { op => '<=>', key => 'v', with => 'm = 8' },
 	base_l2 => { op => '<->', key => 'v', with => 'm = 16, code_bits = 4' },
-	base_ip => { op => '<#>', key => 'v', with => 'm = 4, ef_construction = 100' },
+	base_ip => { op => '<#>', key => 'v', with => 'm = 6, ef_construction = 100' },
 	base_l1 => { op => '<+>', key => 'v', with => 'm = 6, ef_construction = 32' },
 	base_part => { op => '<->', key => 'v', with => 'm = 12', where => 'kind = 0' },
-	base_head => { op => '<->', key => '(subvector(v, 1, 24)::vector(24))', with => 'm = 12', dims => 24 },
+	base_head => { op => '<->', key => '(subvector(v, 1, 24)::vector(24))', with => 'm = 12' },
+	young_cosine => { table => 'young', op => '<=>', key => 'v', with => 'm = 10' },
+	young_l1 => { table => 'young', op => '<+>', key => 'v', with => 'm = 10' },
 );
+my @names = sort keys %indexes;
+my @base = grep { !$indexes{$_}{table} } @names;
+my $last_base = $#base;
+my $last_index = $#names;
 my %class = ('<=>' => 'vector_cosine_ops', '<->' => 'vector_l2_ops', '<#>' => 'vector_ip_ops', '<+>' => 'vector_l1_ops');
 
 sub definition
 {
 	my ($name, $how) = @_;
 	my $i = $indexes{$name};
-	return "CREATE INDEX $how ON base USING hnsw ($i->{key} $class{$i->{op}}) WITH ($i->{with}) WHERE "
+	return "CREATE INDEX $how ON " . ($i->{table} // 'base') . " USING hnsw ($i->{key} $class{$i->{op}}) WITH ($i->{with}) WHERE "
 	  . ($i->{where} // 'true');
 }
 
 # Ids up to 999 stay for good, so that enough rows are always there, in each kind too. The others come
-# and go within a ring, so that the table keeps its size. `note` alone changes HOT.
+# and go within a ring, so that the table keeps its size. `note` alone changes HOT. Indexes of `young`
+# begin without rows.
 my $ids = 4000;
 load_queries($node, 200, $dims);
 load_base($node, 0, 10000, $dims);
@@ -58,18 +65,19 @@ ALTER TABLE base RENAME TO pool;
 ALTER INDEX base_pkey RENAME TO pool_pkey;
 CREATE TABLE base (id int PRIMARY KEY, v vector($dims) NOT NULL, kind int NOT NULL, n int, note text) WITH (fillfactor = 80);
 INSERT INTO base SELECT id, v, id % 4, id FROM pool WHERE id < $ids * 3 / 4;
-CREATE INDEX base_n ON base (n)});
-for my $name (sort keys %indexes)
+CREATE INDEX base_n ON base (n);
+CREATE TABLE young (id serial PRIMARY KEY, v vector($dims))});
+for my $name (@names)
 {
 	my $i = $indexes{$name};
 	sql(definition($name, $name));
-	sql("CREATE VIEW ${name}_rows AS SELECT id, $i->{key} AS v FROM base WHERE " . ($i->{where} // 'true'));
+	sql("CREATE VIEW ${name}_rows AS SELECT id, $i->{key} AS v FROM " . ($i->{table} // 'base') . ' WHERE ' . ($i->{where} // 'true'));
 	sql("CREATE VIEW ${name}_queries AS SELECT id, $i->{key} AS v FROM query");
 }
 sql(q{
 CREATE TABLE targets (i int PRIMARY KEY, name text, op text);
 INSERT INTO targets VALUES }
-	  . join(', ', map { my $name = (sort keys %indexes)[$_]; "($_, '$name', '$indexes{$name}{op}')" } 0 .. 5)
+	  . join(', ', map { "($_, '$names[$_]', '$indexes{$names[$_]}{op}')" } 0 .. $last_index)
 	  . q{;
 -- One search for k rows by index `target`.
 CREATE FUNCTION search(target int, query int, k int) RETURNS void LANGUAGE plpgsql AS $$
@@ -105,35 +113,60 @@ END $$;
 CREATE FUNCTION search_all(target int, query int) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
   t targets;
-  missing bigint;
-  twice bigint;
+  q vector;
+  l record;
 BEGIN
   SELECT * INTO STRICT t FROM targets WHERE i = target;
+  EXECUTE format('SELECT v FROM %s_queries WHERE id = $1', t.name) INTO STRICT q USING query;
+  l := lost((t.name || '_rows')::regclass, t.op, q);
+  IF l.lacking <> 0 OR l.again <> 0 THEN
+    RAISE EXCEPTION '% lacks % rows and gives % again', t.name, l.lacking, l.again;
+  END IF;
+END $$;
+
+-- The same by a cursor that stands still now and then, while vacuum takes away what its snapshot no
+-- longer sees and others use the slots. For transactions of one snapshot.
+CREATE FUNCTION search_slowly(target int, query int) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  t targets;
+  c refcursor;
+  q vector;
+  next int;
+  found_ids int[];
+  lacking bigint;
+BEGIN
+  SELECT * INTO STRICT t FROM targets WHERE i = target;
+  EXECUTE format('SELECT v FROM %s_queries WHERE id = $1', t.name) INTO STRICT q USING query;
   SET LOCAL enable_seqscan = off;
   SET LOCAL enable_sort = off;
-  EXECUTE format('WITH found AS MATERIALIZED
-      (SELECT id FROM %1$s_rows ORDER BY v %2$s (SELECT v FROM %1$s_queries WHERE id = $1) LIMIT 1000000)
-    SELECT (SELECT count(*) FROM %1$s_rows) - (SELECT count(DISTINCT id) FROM found),
-      (SELECT count(*) - count(DISTINCT id) FROM found)', t.name, t.op)
-    INTO missing, twice USING query;
-  IF missing <> 0 OR twice <> 0 THEN
-    RAISE EXCEPTION '% lacks % rows and gives % twice', t.name, missing, twice;
+  OPEN c FOR EXECUTE format('SELECT id FROM %s_rows ORDER BY v %s $1', t.name, t.op) USING q;
+  LOOP
+    FETCH c INTO next;
+    EXIT WHEN NOT FOUND;
+    found_ids := found_ids || next;
+    IF cardinality(found_ids) IN (1, 30, 300, 2000) THEN
+      PERFORM pg_sleep(0.1);
+    END IF;
+  END LOOP;
+  EXECUTE format('SELECT count(*) FROM (SELECT id FROM %s_rows EXCEPT ALL SELECT unnest($1)) r', t.name)
+    INTO lacking USING found_ids;
+  IF lacking <> 0 OR cardinality(found_ids) > (SELECT count(DISTINCT id) FROM unnest(found_ids) id) THEN
+    RAISE EXCEPTION 'a slow search by % lacks % rows or gives some again', t.name, lacking;
   END IF;
 END $$});
 
-for my $i (0 .. 5)
+for my $name (@names)
 {
-	my $name = (sort keys %indexes)[$i];
 	like(sql(qq{
 SET enable_seqscan = off;
 SET enable_sort = off;
 EXPLAIN (COSTS OFF) SELECT id FROM ${name}_rows ORDER BY v $indexes{$name}{op} (SELECT v FROM ${name}_queries WHERE id = 1) LIMIT 10}),
-		qr/Index Scan using $name on base/, "searches of ${name}_rows use the index");
+		qr/Index Scan using $name on/, "searches of ${name}_rows use the index");
 }
 
 # Single rows, or rows in order of their ids: the clients cannot deadlock.
 my $id = "\\set id random(1000, $ids)\n\\set p random(0, 9999)\n\\set copy random(0, 3)\n\\set kind random(0, 3)\n";
-my $search = "\\set i random(0, 5)\n\\set q random(0, 199)\n\\set k random(1, 60)\n\\set kind random(0, 3)\n";
+my $search = "\\set i random(0, $last_base)\n\\set any random(0, $last_index)\n\\set q random(0, 199)\n\\set k random(1, 60)\n\\set kind random(0, 3)\n";
 my %scripts = (
 	insert => [ 6, $id . 'INSERT INTO base SELECT :id, v, :kind, :p FROM pool WHERE id = :p ON CONFLICT DO NOTHING;' ],
 	insert_copy => [ 6, $id . 'INSERT INTO base SELECT :id, v, :kind, :p FROM pool WHERE id = :copy ON CONFLICT DO NOTHING;' ],
@@ -148,12 +181,14 @@ my %scripts = (
 	delete_copies => [ 1, $id . 'DELETE FROM base WHERE id IN (SELECT b.id FROM base b JOIN pool p ON p.v = b.v WHERE p.id = :copy AND b.id >= 1000 ORDER BY 1 LIMIT 8 FOR UPDATE OF b SKIP LOCKED);' ],
 	rollback => [ 1, $id . 'BEGIN; INSERT INTO base SELECT :id, v, :kind FROM pool WHERE id = :p ON CONFLICT DO NOTHING; '
 		  . 'SAVEPOINT s; UPDATE base SET n = n + 1, kind = 0 WHERE id = :id; ROLLBACK TO s; ROLLBACK;' ],
+	young => [ 5, "\\set p random(0, 9999)\nINSERT INTO young (v) SELECT v FROM pool WHERE id = :p;" ],
+	young_copy => [ 2, "\\set copy random(0, 1)\nINSERT INTO young (v) SELECT v FROM pool WHERE id = :copy;" ],
+	young_many => [ 1, "\\set p random(0, 9900)\nINSERT INTO young (v) SELECT v FROM pool WHERE id BETWEEN :p AND :p + 20;" ],
 	search => [ 12, $search . 'SELECT search(:i, :q, :k);' ],
-	search_kind => [ 3, $search . "\\set j random(1, 4)\nSELECT search_kind(:j - 1 + :j / 4, :q, :k, :kind);" ],
-	search_all => [ 1, $search . 'SELECT search_all(:i, :q);' ],
+	search_kind => [ 3, $search . 'SELECT search_kind(:i, :q, :k, :kind);' ],
+	search_all => [ 1, $search . 'SELECT search_all(:any, :q);' ],
 );
 # One client of its own: builds beside each other would wait for one another.
-my @names = sort keys %indexes;
 my %upkeep = (
 	vacuum => [ 5, 'VACUUM base;' ],
 	vacuum_index => [ 5, 'VACUUM (INDEX_CLEANUP ON) base;' ],
@@ -161,9 +196,13 @@ my %upkeep = (
 	vacuum_slow => [ 1, "SET vacuum_cost_delay = 1;\nSET vacuum_cost_limit = 200;\nVACUUM base;\nRESET vacuum_cost_delay;\nRESET vacuum_cost_limit;" ],
 	delete_many => [ 2, "\\set r random(0, 9)\nDELETE FROM base WHERE id IN (SELECT id FROM base WHERE id >= 1000 AND id % 10 = :r ORDER BY id FOR UPDATE SKIP LOCKED);\nVACUUM (INDEX_CLEANUP ON) base;" ],
 	create => [ 2, definition('base_cosine', 'CONCURRENTLY extra') . ";\nSELECT ann_index_check('extra');\nDROP INDEX CONCURRENTLY extra;" ],
-	map { my $name = $names[$_]; ("reindex_$_" => [ 1, "REINDEX INDEX CONCURRENTLY $name;" ],
-		"check_$_" => [ 1, "SELECT ann_index_check('$name');" ]) } 0 .. 5,
+	young => [ 2, "\\set r random(0, 4)\nDELETE FROM young WHERE id % 5 = :r;\nVACUUM (INDEX_CLEANUP ON) young;" ],
+	young_again => [ 2, 'TRUNCATE young;' ],
+	map({ ("reindex_$_" => [ 1, "REINDEX INDEX CONCURRENTLY $_;" ]) } @base),
+	map({ ("check_$_" => [ 1, "SELECT ann_index_check('$_');" ]) } @names),
 );
+
+my %slow = (slow => [ 1, $search . "BEGIN ISOLATION LEVEL REPEATABLE READ;\nSELECT search_slowly(:i, :q);\nCOMMIT;" ]);
 
 # Arguments of pgbench for a set of scripts
 sub files
@@ -181,6 +220,7 @@ sub files
 }
 my @storm_files = files('storm', %scripts);
 my @upkeep_files = files('upkeep', %upkeep);
+my @slow_files = files('slow', %slow);
 
 sub start_bench
 {
@@ -200,7 +240,7 @@ sub is_sound
 	# What a build cut short has left; nobody searches it.
 	sql("DROP INDEX $_") for split /\n/, sql('SELECT indexrelid::regclass FROM pg_index WHERE NOT indisvalid');
 	sql('DROP INDEX IF EXISTS extra');
-	for my $i (0 .. 5)
+	for my $i (0 .. $last_index)
 	{
 		is_intact($node, $names[$i], "$when: $names[$i] intact");
 		my ($rc, $out, $err) = $node->psql('postgres', "SELECT search_all($i, 7)");
@@ -212,22 +252,25 @@ sub is_sound
 # --- the storm -------------------------------------------------------------------------------------------
 my $transactions = 0;
 my $killed = 0;
+my $left = $seconds;
+my $length;
 for my $round (0 .. $crashes)
 {
-	my $duration = $seconds / ($crashes + 1);
-	# A crash comes in the second half of its part; the part without one goes on to its end.
+	# Crashes come where the seed says; the last part takes what is left of the time.
 	my $last = $round == $crashes;
-	my $length = $last ? $duration : $duration * (0.5 + rand(0.5));
-	my @bench = map { start_bench($_->[0], int($last ? $duration : 10 * $duration + 60), @{ $_->[1] }) }
-	  ([ 8, \@storm_files ], [ 1, \@upkeep_files ]);
+	$length = $left / ($crashes + 1 - $round) * ($last ? 1 : 0.5 + rand(1));
+	$left -= $length;
+	my @bench = map { start_bench($_->[0], $last ? int($length + 0.5) : 10 * $seconds, @{ $_->[1] }) }
+	  ([ 8, \@storm_files ], [ 1, \@upkeep_files ], [ 1, \@slow_files ]);
 	if (!$last)
 	{
 		sleep($length);
-		if ($round % 2)
+		my $pid = $round % 2
+		  ? sql(q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND state = 'active' AND pid <> pg_backend_pid() ORDER BY random() LIMIT 1})
+		  : '';
+		if ($pid ne '')
 		{
 			# A backend dies, and the server takes the others down and recovers by itself.
-			my $pid = sql(q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND state = 'active' AND pid <> pg_backend_pid() ORDER BY random() LIMIT 1});
-			note("kill -9 $pid");
 			kill('KILL', $pid);
 			$killed++;
 			$_->{run}->finish for @bench;
@@ -239,16 +282,25 @@ for my $round (0 .. $crashes)
 			$_->{run}->finish for @bench;
 			$node->start;
 		}
-		like($_->{err}, qr/server closed the connection|terminating connection/, "crash $round: in the middle of the clients' work") for @bench;
+		like($_->{err}, qr/server closed the connection|terminating connection|backend died/, "crash $round: in the middle of the clients' work") for @bench;
+		unlike($_->{err}, qr/ERROR/, "crash $round: no client met an error before") or diag($_->{err}) for @bench;
 		is_sound("crash $round");
 		next;
 	}
 	ok($_->{run}->finish, 'every client finished its work') for @bench;
 	unlike($_->{err}, qr/aborted|ERROR/, 'no client met an error') or diag($_->{err}) for @bench;
-	$transactions += $bench[0]{out} =~ /transactions actually processed: (\d+)/ ? $1 : 0;
-	note(map { $_->{out} =~ /^((?:number of transactions actually|SQL script| - \d+ transactions).*\n)/mg } @bench);
+	($transactions) = $bench[0]{out} =~ /transactions actually processed: (\d+)/;
+	for my $b (@bench)
+	{
+		note("$1: $2") while $b->{out} =~ m{SQL script \d+: \S*/storm_(\w+)\.sql\n.*\n - (\d+) transactions}g;
+	}
 }
-cmp_ok($transactions, '>=', 20 * $seconds / ($crashes + 1), "$transactions transactions after the last crash");
+cmp_ok($transactions, '>=', 20 * $length, "$transactions transactions after the last crash");
+is(sql('SELECT count(*) FROM pg_stat_user_indexes WHERE idx_scan > 0 AND indexrelname IN (' . join(', ', map { "'$_'" } @names) . ')'),
+	scalar @names, 'each index was searched');
+my ($hot, $others) = split /\|/, sql(q{SELECT n_tup_hot_upd, n_tup_upd - n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'base'});
+cmp_ok($hot, '>', 0, "$hot updates were HOT");
+cmp_ok($others, '>', 0, "$others updates went through the indexes");
 
 # --- what the log says -------------------------------------------------------------------------------------
 my $log = slurp_file($node->logfile);
@@ -264,7 +316,7 @@ is("@unexpected", '', 'nothing unexpected in the log');
 
 # --- what is left ------------------------------------------------------------------------------------------
 is_sound('after the storm');
-sql('VACUUM base');
+sql('VACUUM base; VACUUM young');
 is_sound('after a last vacuum');
 for my $name (@names)
 {

@@ -11,7 +11,7 @@ rm -rf tmp_check
 mkdir -p tmp_check
 test/tools/server_config.sh | grep -v shared_buffers >tmp_check/tap.conf
 [ "$(id -u)" != 0 ] || chown -R postgres tmp_check 2>/dev/null || chown -R nobody tmp_check
-exec test/tools/pgserver.sh as tmp_check env TEMP_CONFIG="$PWD/tmp_check/tap.conf" TESTDATADIR="$PWD/tmp_check" \
+exec test/tools/pgserver.sh as tmp_check env TEMP_CONFIG="$PWD/tmp_check/tap.conf" TESTDIR="$PWD" TESTDATADIR="$PWD/tmp_check" \
   TESTLOGDIR="$PWD/tmp_check/log" PATH="$bindir:$PATH" PG_REGRESS="$pgxs_dir/src/test/regress/pg_regress" \
   PERL5LIB="$pgxs_dir/src/test/perl:$PWD/test/perl" ANN_TREE="$PWD" PG_TEST_TIMEOUT_DEFAULT=180 \
   prove --verbose --merge "$@"
