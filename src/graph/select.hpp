@@ -44,6 +44,29 @@ uint32_t SelectNeighbours(std::span<Candidate> candidates, uint32_t limit, Prepa
   return std::min(limit, taken + passed_count);
 }
 
+// The same for a list that keeps `kept` neighbours and has room for `more`: taken are numbered from
+// `kept`, and the kept ones are numbers 0 to kept - 1 to `distance`. Returns how many were taken.
+template <class Prepare, class Distance>
+uint32_t SelectMoreNeighbours(std::span<Candidate> candidates, uint32_t kept, uint32_t more,
+                              Prepare&& prepare, Distance&& distance) {
+  const uint32_t all = static_cast<uint32_t>(std::min<size_t>(candidates.size(), kMaxCandidates));
+  Candidate passed[kMaxCandidates];
+  uint32_t passed_count = 0, taken = 0, seen = 0;
+  for (; seen < all && taken < more; ++seen) {
+    const Candidate c = candidates[seen];
+    bool keep = true;
+    for (uint32_t t = 0; t < kept + taken && keep; ++t) keep = !(distance(t, c.id) < c.key);
+    if (keep) {
+      candidates[taken] = c;
+      prepare(kept + taken++, c.id);
+    } else {
+      passed[passed_count++] = c;
+    }
+  }
+  std::copy_n(passed, passed_count, candidates.begin() + taken);
+  return std::min(more, taken + passed_count);
+}
+
 // A node that no list holds is lost to every walk. Of the candidates that SelectNeighbours did not
 // take, those that would be lost change places with taken ones, the last first, that would not.
 // `linked_elsewhere(id)`: whether another list is known to hold it.

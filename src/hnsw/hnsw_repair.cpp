@@ -27,24 +27,25 @@ class ListChoice {
         ids_(Alloc(context)),
         codes_(Alloc(context)),
         candidates_(Alloc(context)),
-        prepared_(Alloc(context)) {
+        prepared_(Alloc(context)),
+        scratch_(Alloc(context)) {
+    scratch_.resize(view.codec.coded_bytes());
     prepared_bytes_ = RoundUp(view.meta.dims, 64);
     prepared_.resize(prepared_bytes_ * (view.max_links() + 1));
   }
 
-  // The new list of `self`, whose code is `coded` and whose list is now `links`; at most `limit`
-  // ids, written to `out`. Returns their number.
+  // Live ids to put in the places of the dead members of `links`, the list of `self`, whose code is
+  // `coded`: at most `wanted`, the best first, written to `out`. Returns their number. The others
+  // of the list stay, so only what the dead ones led to is weighed, against these others and among
+  // itself.
   template <class Layer>
-  uint32_t Choose(Layer&& layer, const IdSet& dead, uint32_t self, const uint8_t* coded,
-                  const uint32_t* links, uint32_t n, uint32_t limit, uint32_t* out) {
-    Gather(layer, dead, self, coded, links, n, limit);
+  uint32_t Replace(Layer&& layer, const IdSet& dead, uint32_t self, const uint8_t* coded,
+                   const uint32_t* links, uint32_t n, uint32_t wanted, uint32_t* out) {
+    Gather(layer, dead, self, coded, links, n, wanted);
     std::sort(candidates_.begin(), candidates_.end(), Nearer);
-    // What is farther than these would hardly be chosen, and the choice costs their number times
-    // limit.
-    const size_t pool = std::max<size_t>(view_.meta.ef_construction, size_t{2} * limit);
-    if (candidates_.size() > pool) candidates_.resize(pool);
-    const uint32_t taken = graph::SelectNeighbours(
-        std::span<Candidate>(candidates_.data(), candidates_.size()), limit,
+    if (candidates_.size() > graph::kMaxCandidates) candidates_.resize(graph::kMaxCandidates);
+    const uint32_t taken = graph::SelectMoreNeighbours(
+        std::span<Candidate>(candidates_.data(), candidates_.size()), kept_, wanted,
         [&](uint32_t t, uint32_t i) { taken_[t] = Prepare(t, Code(i)); },
         [&](uint32_t t, uint32_t i) { return view_.codec.CodeDistance(taken_[t], Code(i)); });
     for (uint32_t t = 0; t < taken; ++t) out[t] = ids_[candidates_[t].id];
@@ -62,19 +63,28 @@ class ListChoice {
     return view_.codec.PrepareCode(coded, prepared_.data() + place * prepared_bytes_);
   }
 
-  // Candidates (ids: places in ids_ and codes_): the live members of the list and what can be
-  // reached through its dead ones.
+  // Candidates (ids: places in ids_ and codes_): what can be reached through the dead members of
+  // the list. Its live ones are prepared as taken_, kept_ in number.
   template <class Layer>
   void Gather(Layer& layer, const IdSet& dead, uint32_t self, const uint8_t* coded,
-              const uint32_t* links, uint32_t n, uint32_t limit) {
+              const uint32_t* links, uint32_t n, uint32_t wanted) {
     seen_.Reset(512);
     seen_.Insert(self);
     bridges_.clear(), ids_.clear(), codes_.clear(), candidates_.clear();
+    kept_ = 0;
+    for (uint32_t i = 0; i < n; ++i) {
+      if (!seen_.Insert(links[i])) continue;
+      if (dead.Contains(links[i])) {
+        bridges_.push_back(links[i]);
+      } else if (layer.ReadCode(links[i], scratch_.data())) {
+        taken_[kept_] = Prepare(kept_, scratch_.data());
+        ++kept_;
+      }
+    }
     const quant::CodeQuery own = Prepare(view_.max_links(), coded);
-    for (uint32_t i = 0; i < n; ++i) Offer(layer, dead, own, links[i]);
     const size_t second_hop = bridges_.size();
     for (size_t b = 0; b < bridges_.size() && b < kMaxBridges; ++b) {
-      if (b >= second_hop && candidates_.size() >= limit) break;
+      if (b >= second_hop && candidates_.size() >= wanted) break;
       uint32_t further[graph::kMaxDegree];
       const uint32_t count = layer.Neighbours(bridges_[b], further);
       for (uint32_t i = 0; i < count; ++i) Offer(layer, dead, own, further[i]);
@@ -106,7 +116,9 @@ class ListChoice {
   VecOf<uint8_t, Alloc> codes_;
   VecOf<Candidate, Alloc> candidates_;
   VecOf<uint8_t, Alloc> prepared_;
+  VecOf<uint8_t, Alloc> scratch_;
   size_t prepared_bytes_;
+  uint32_t kept_ = 0;
   quant::CodeQuery taken_[graph::kMaxDegree];
 };
 
@@ -221,14 +233,34 @@ class GraphRepair {
       const uint32_t* links = view_.Links(item);
       if (std::none_of(links, links + n, [&](uint32_t id) { return dead.Contains(id); })) continue;
       CHECK_FOR_INTERRUPTS();
-      const uint32_t start = static_cast<uint32_t>(new_links_.size());
-      new_links_.resize(start + Kind::Limit(view_));
-      const uint32_t count =
-          choice_.Choose(Kind::Layer(graph_, item), dead, self, view_.Coded(item), links, n,
-                         Kind::Limit(view_), new_links_.data() + start);
-      new_links_.resize(start + count);
-      fixes_.push_back({slot, start, count});
+      uint32_t replacements[graph::kMaxDegree];
+      const uint32_t lost = static_cast<uint32_t>(
+          std::count_if(links, links + n, [&](uint32_t id) { return dead.Contains(id); }));
+      const uint32_t found = choice_.Replace(Kind::Layer(graph_, item), dead, self,
+                                             view_.Coded(item), links, n, lost, replacements);
+      AddFix(slot, dead, links, n, replacements, found);
     }
+  }
+
+  // The others keep their places and what has no replacement is filled from the end, so that few
+  // bytes change.
+  void AddFix(uint32_t slot, const IdSet& dead, const uint32_t* links, uint32_t n,
+              const uint32_t* replacements, uint32_t found) {
+    const uint32_t start = static_cast<uint32_t>(new_links_.size());
+    new_links_.insert(new_links_.end(), links, links + n);
+    uint32_t* list = new_links_.data() + start;
+    uint32_t used = 0, count = n;
+    for (uint32_t i = 0; i < count;) {
+      if (!dead.Contains(list[i])) {
+        ++i;
+      } else if (used < found) {
+        list[i++] = replacements[used++];
+      } else {
+        list[i] = list[--count];
+      }
+    }
+    new_links_.resize(start + count);
+    fixes_.push_back({slot, start, count});
   }
 
   // True: all lists of fixes_ are settled. `last`: what has changed meanwhile only loses its dead
