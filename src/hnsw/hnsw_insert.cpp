@@ -55,7 +55,6 @@ struct BaseLists {
   void Score(const NodeId* ids, uint32_t n, float* keys, Scorer&& score) {
     graph.Score(ids, n, keys, score);
   }
-  bool LinkedElsewhere(NodeId id, NodeId from) { return graph.LinkedElsewhere(id, from); }
   format::NodeSlot* On(char* page, uint32_t slot) const { return graph.view().Node(page, slot); }
   bool Holds(const format::NodeSlot* node) const { return node->state == SlotState::kLive; }
 };
@@ -72,9 +71,6 @@ struct UpperLists {
   template <class Scorer>
   void Score(const RecordId* ids, uint32_t n, float* keys, Scorer&& score) {
     for (uint32_t i = 0; i < n; ++i) keys[i] = graph.ScoreUpper(ids[i], level, score);
-  }
-  bool LinkedElsewhere(RecordId id, RecordId from) {
-    return graph.UpperLinkedElsewhere(id, level, from);
   }
   format::UpperSlot* On(char* page, uint32_t slot) const { return graph.view().Upper(page, slot); }
   bool Holds(const format::UpperSlot* record) const {
@@ -425,13 +421,35 @@ class Inserter {
       if (!occluded && ScoreFrom(lists, links[i], links, n, between)) {
         for (uint32_t o = k + 1; o < n && !occluded; ++o) occluded = between[order[o]] < to_own[i];
       }
-      if (occluded && lists.LinkedElsewhere(links[i], from.id)) return links[i];
+      if (occluded && IsSpare(lists, links[i], from.id, to_own[i])) return links[i];
     }
     for (uint32_t k = 0; k < n; ++k) {
-      if (!forced && !(from.key < to_own[order[k]])) break;
-      if (lists.LinkedElsewhere(links[order[k]], from.id)) return links[order[k]];
+      const uint32_t i = order[k];
+      if (!forced && !(from.key < to_own[i])) break;
+      if (IsSpare(lists, links[i], from.id, to_own[i])) return links[i];
     }
     return kNoId;
+  }
+
+  // Whether `id`, `key` away from `from`, may leave the list of `from`: a node nearer to it holds
+  // it. So the nearest that holds it never lets it go, and a search that comes near finds the way,
+  // also to a node far from all others. Two lists that drop it for the same new node would each
+  // count on the other.
+  template <class Lists>
+  bool IsSpare(Lists& lists, uint32_t id, uint32_t from, float key) {
+    for (const BackLink& planned : back_links_) {
+      if (planned.victim == id) return false;
+    }
+    uint32_t links[graph::kMaxDegree], back[graph::kMaxDegree];
+    float keys[graph::kMaxDegree];
+    const uint32_t n = lists.Neighbours(id, links);
+    if (!ScoreFrom(lists, id, links, n, keys)) return true;
+    for (uint32_t i = 0; i < n; ++i) {
+      if (links[i] == from || !(keys[i] < key || (keys[i] == key && links[i] < from))) continue;
+      const uint32_t held = lists.Neighbours(links[i], back);
+      if (std::find(back, back + held, id) != back + held) return true;
+    }
+    return false;
   }
 
   // Distances of `ids` from the node or record `id`. False: it is gone.

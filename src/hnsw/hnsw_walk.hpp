@@ -64,11 +64,6 @@ class PageGraph {
     });
   }
 
-  // Whether a neighbour of `id` other than `from` links back to it.
-  bool LinkedElsewhere(NodeId id, NodeId from) {
-    return HeldByAnother(id, from, [this](NodeId n, NodeId* out) { return Neighbours(n, out); });
-  }
-
   template <class Scorer>
   void Score(const NodeId* ids, uint32_t n, float* keys, Scorer&& score) {
     Score(ids, n, keys, score, [](NodeId, const format::NodeSlot*) {});
@@ -116,12 +111,6 @@ class PageGraph {
     });
   }
 
-  bool UpperLinkedElsewhere(RecordId id, uint32_t level, RecordId from) {
-    return HeldByAnother(id, from, [this, level](RecordId n, RecordId* out) {
-      return UpperNeighbours(n, level, out);
-    });
-  }
-
   bool ReadUpperCode(RecordId id, uint32_t level, uint8_t* coded) {
     const format::Place at = view_->UpperAt(id);
     if (at.block >= blocks_) return false;
@@ -158,18 +147,6 @@ class PageGraph {
   }
 
  private:
-  template <class List>
-  static bool HeldByAnother(uint32_t id, uint32_t from, List&& list) {
-    uint32_t links[graph::kMaxDegree], back[graph::kMaxDegree];
-    const uint32_t n = list(id, links);
-    for (uint32_t i = 0; i < n; ++i) {
-      if (links[i] == from) continue;
-      const uint32_t held = list(links[i], back);
-      if (std::find(back, back + held, id) != back + held) return true;
-    }
-    return false;
-  }
-
   static uint32_t CopyBelow(const uint32_t* ids, uint32_t n, uint32_t limit, uint32_t* out) {
     uint32_t kept = 0;
     for (uint32_t i = 0; i < n; ++i) {
