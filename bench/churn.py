@@ -328,7 +328,7 @@ class Churn:
                 "update": update_script(table, self.loaded)}
 
     def rates(self, tables, cases, first, rows):
-        """Tables take turns within each repetition; all insert the same rows, from id `first` on."""
+        """Tables take turns within each repetition; all insert the same, from `first` on."""
         tables[0].run("CHECKPOINT")
         for repeat in range(self.args.repeats):
             for clients, synchronous in cases:

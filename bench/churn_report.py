@@ -47,13 +47,14 @@ def merged(records):
 
 
 def merged_runs(rows):
-    """CPU time is counted in steps of 10 ms, so its mean over all runs is what can be trusted."""
-    rate, wal = (statistics.median(row[name] for row in rows) for name in ("rate", "wal_bytes"))
-    cpu = [row["cpu_ms"] for row in rows]
     first = {name: value for name, value in rows[0].items() if name != "repeat"}
-    return dict(first, runs=len(rows), rate=rate, wal_bytes=wal,
-                cpu_ms=None if None in cpu else statistics.mean(cpu),
-                ms=1000 * first["clients"] / rate)
+    medians = {name: median([row[name] for row in rows])
+               for name in ("rate", "cpu_ms", "wal_bytes")}
+    return dict(first, **medians, runs=len(rows), ms=1000 * first["clients"] / medians["rate"])
+
+
+def median(values):
+    return None if None in values else statistics.median(values)
 
 
 def quotient(value, first):
