@@ -402,6 +402,7 @@ CREATE FUNCTION ann_index_stats(
   OUT upper_records bigint, OUT chain_chunks bigint,
   OUT average_degree float8, OUT unreachable bigint,
   OUT node_pages bigint, OUT refinement_pages bigint, OUT upper_pages bigint,
-  OUT chain_pages bigint, OUT spare_pages bigint, OUT bytes bigint
+  OUT chain_pages bigint, OUT spare_pages bigint, OUT bytes bigint,
+  OUT epoch bigint, OUT mean_rows bigint, OUT recentring bool
 ) AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
 COMMENT ON FUNCTION ann_index_stats(regclass) IS 'what an hnsw index consists of';

@@ -71,7 +71,7 @@ uint32_t BodyBytes(const Meta& meta, PageKind kind) {
 }
 
 Geometry::Geometry(const Meta& meta)
-    : first_stripe_(1u + meta.mean_pages),
+    : first_stripe_(1u + 2u * meta.mean_pages),
       stripe_pages_(uint32_t{meta.node_pages} + meta.refinement_pages + meta.column_pages),
       column_pages_(meta.column_pages),
       refinements_per_page_(meta.refinements_per_page),

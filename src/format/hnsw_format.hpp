@@ -34,7 +34,7 @@ enum class PageKind : uint16_t {
 struct PageTail {
   PageKind kind;
   uint16_t version;
-  uint16_t unused;
+  uint16_t epoch;  // of the mean on a page of it; else 0
   uint16_t page_id;
 };
 static_assert(sizeof(PageTail) == 8 && offsetof(PageTail, page_id) == 6);
@@ -51,9 +51,21 @@ static_assert(sizeof(Tid) == 6 && alignof(Tid) == 2);
 
 enum class SlotState : uint8_t { kFree = 0, kLive = 1, kDead = 2 };
 
+// A node's level and the epoch of its code (Meta::epoch), in one byte beside the slot's state.
+inline constexpr uint8_t kMaxLevel = 15;
+inline constexpr uint32_t kEpochMask = 15;
+struct LevelEpoch {
+  uint8_t packed;
+  uint8_t level() const { return packed & kMaxLevel; }
+  uint8_t epoch() const { return packed >> 4; }
+  static LevelEpoch Of(uint32_t level, uint32_t epoch) {
+    return {static_cast<uint8_t>(level | (epoch & kEpochMask) << 4)};
+  }
+};
+
 struct NodeSlot {
   SlotState state;
-  uint8_t level;
+  LevelEpoch code;
   uint16_t version;
   Tid tid;
   uint16_t neighbour_count;
@@ -61,6 +73,7 @@ struct NodeSlot {
   uint32_t hash_low;
   uint32_t hash_high;
 
+  uint8_t level() const { return code.level(); }
   uint64_t hash() const { return uint64_t{hash_high} << 32 | hash_low; }
   void set_hash(uint64_t h) {
     hash_low = static_cast<uint32_t>(h);
@@ -73,11 +86,13 @@ static_assert(offsetof(NodeSlot, tid) == 4 && offsetof(NodeSlot, neighbour_count
 
 struct UpperSlot {
   SlotState state;
-  uint8_t level;
+  LevelEpoch code;
   uint16_t version;
   NodeId node;
   RecordId down;
   uint32_t neighbour_count;
+
+  uint8_t level() const { return code.level(); }
 };
 static_assert(sizeof(UpperSlot) == 16 && alignof(UpperSlot) == 4);
 static_assert(offsetof(UpperSlot, node) == 4 && offsetof(UpperSlot, down) == 8);
@@ -115,15 +130,16 @@ struct Meta {
   uint16_t uppers_per_page;
   uint16_t chunk_bytes;
   uint16_t chunks_per_page;
-  uint16_t mean_pages;
+  uint16_t mean_pages;  // of one mean; there are two
   uint16_t node_pages;
   uint16_t refinement_pages;
   uint16_t column_pages;
   uint8_t attribute_widths[kMaxAttributes];
   uint64_t seed;
-  float l1_step;        // grid step of the L1 code
-  float max_norm;       // largest norm under inner product, when built
-  uint32_t epoch;       // changes when the mean or the codes change as a whole
+  // Codes belong to an epoch: a mean and what follows here. Those of epoch e are numbered e % 2.
+  float l1_step[2];     // grid step of the L1 code
+  float max_norm[2];    // largest norm under inner product
+  uint32_t epoch;       // of new codes
   uint32_t default_ef;  // ef_search that suits this index while the user has set none
   // What inserts and vacuum change. kNoId, level 0: the index is empty.
   RecordId entry;  // a record of `entry_level`; a node id when that is 0
@@ -131,13 +147,15 @@ struct Meta {
   uint32_t upper_hint;  // blocks that may have room, or 0
   uint32_t chain_hint;
   uint32_t spare_hint;  // the first spare block of an auxiliary stripe, or 0
-  uint32_t unused;
+  uint32_t recentring;  // 1: codes of epoch - 1 may be left
   uint64_t node_count;  // as of the last build or vacuum
   uint64_t row_count;
+  uint64_t mean_rows;         // rows that the mean of the epoch stands for
+  uint64_t calibrated_nodes;  // nodes when default_ef was found
 };
-static_assert(sizeof(Meta) == 120 && alignof(Meta) == 8);
+static_assert(sizeof(Meta) == 144 && alignof(Meta) == 8);
 static_assert(offsetof(Meta, dims) == 16 && offsetof(Meta, seed) == 56 &&
-              offsetof(Meta, entry) == 80 && offsetof(Meta, node_count) == 104);
+              offsetof(Meta, entry) == 88 && offsetof(Meta, node_count) == 112);
 
 template <class T>
 inline constexpr bool kOnDisk = std::is_trivially_copyable_v<T>&& std::is_standard_layout_v<T>;

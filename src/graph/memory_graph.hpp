@@ -24,7 +24,7 @@
 
 namespace ann::graph {
 
-inline constexpr uint32_t kMaxLevel = 15;
+inline constexpr uint32_t kMaxLevel = format::kMaxLevel;
 
 // The level of a node: geometric with ratio 1/m, from a number that is random and fixed for the
 // node.

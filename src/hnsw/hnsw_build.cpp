@@ -34,9 +34,6 @@ using Graph = graph::MemoryGraph<Alloc>;
 
 constexpr uint32_t kSampleRows = 10000;
 constexpr uint32_t kFewestCalibrated = 5000;
-// Under L1 the grid reaches this many standard deviations on each side: beyond it values are
-// clipped.
-constexpr double GridReach(int bits) { return bits == 8 ? 6.0 : bits == 4 ? 2.5 : 1.5; }
 
 struct BuildState {
   Relation heap;
@@ -105,9 +102,7 @@ void FinishSample(BuildState& state) {
     // Sums that left float's range centre nothing.
     state.mean[i] = std::isfinite(static_cast<float>(mean)) ? static_cast<float>(mean) : 0;
   }
-  const int bits = state.meta.traversal_bits;
-  const double step = GridReach(bits) * std::sqrt(variance) / (1 << (bits - 1));
-  state.meta.l1_step = std::isfinite(static_cast<float>(step)) ? static_cast<float>(step) : 0;
+  state.meta.l1_step[0] = GridStep(state.meta.traversal_bits, variance);
 }
 
 // Rows from random blocks: a table is often ordered by what its vectors mean.
@@ -195,6 +190,7 @@ class Writer {
     Number();
     AppendMeta();
     for (uint32_t i = 0; i < view_.meta.mean_pages; ++i) AppendMean(i);
+    for (uint32_t i = 0; i < view_.meta.mean_pages; ++i) AppendNoMean();
     while (next_ < node_blocks_) AppendNodeStripePage();
     if (records_ > 0) {
       for (uint32_t done = 0; done < records_;) done = AppendUppers(done);
@@ -296,6 +292,13 @@ class Writer {
     Done(buffer);
   }
 
+  // Where the next epoch's mean will be.
+  void AppendNoMean() {
+    Buffer buffer;
+    Append(PageKind::kMean, &buffer);
+    Done(buffer);
+  }
+
   void AppendNodeStripePage() {
     Buffer buffer;
     const BlockNumber block = next_;
@@ -325,7 +328,7 @@ class Writer {
     const NodeId old = order_[id];
     const Graph::Row& row = graph_.first_row(old);
     slot->state = format::SlotState::kLive;
-    slot->level = graph_.level(old);
+    slot->code = format::LevelEpoch::Of(graph_.level(old), view_.meta.epoch);
     slot->version = 0;
     slot->tid = row.tid;
     slot->chain = row.next == kNoId ? kNoId : ChunkId(first_chunk_[id]);
@@ -349,7 +352,7 @@ class Writer {
       const uint8_t level = ++cursor_level_;
       format::UpperSlot* record = view_.Upper(page, i);
       record->state = format::SlotState::kLive;
-      record->level = level;
+      record->code = format::LevelEpoch::Of(level, view_.meta.epoch);
       record->version = 0;
       record->node = cursor_node_;
       record->down = level == 1 ? cursor_node_ : UpperId(done - 1);
@@ -427,7 +430,10 @@ class Writer {
 void WriteGraph(BuildState& state) {
   LinkNodes(state);
   EnterPhase(BuildPhase::kWriting);
-  state.view->meta.max_norm = state.graph->max_norm();
+  Meta& meta = state.view->meta;
+  meta.max_norm[0] = state.graph->max_norm();
+  meta.mean_rows = std::max<uint64_t>(state.sampled, state.graph->size());
+  meta.calibrated_nodes = state.graph->size();
   Writer(state).Write();
   if (RelationNeedsWAL(state.index)) pg::LogPages(state.index);
   FreeSpaceMapVacuum(state.index);
@@ -501,7 +507,8 @@ void BuildEmpty(Relation index) {
   const uint32_t dims = static_cast<uint32_t>(DimsOf(index));
   const Meta meta = PlanMeta(MetricOf(index), dims, OptionsOf(index), Mix64(dims));
   AppendToInitFork(index, PageKind::kMeta, &meta);
-  for (uint32_t i = 0; i < meta.mean_pages; ++i) AppendToInitFork(index, PageKind::kMean, nullptr);
+  for (uint32_t i = 0; i < 2u * meta.mean_pages; ++i)
+    AppendToInitFork(index, PageKind::kMean, nullptr);
 }
 
 }  // namespace ann::hnsw

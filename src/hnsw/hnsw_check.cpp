@@ -26,7 +26,6 @@ namespace {
 
 using Alloc = pg::PgAllocator<std::byte>;
 
-constexpr uint8_t kMaxLevel = 15;
 constexpr uint32_t kNoSlot = ~uint32_t{0};
 
 // What an invariant is about; I1, I2, ... of README.md.
@@ -41,6 +40,7 @@ enum class Invariant : int {
   kEntry,
   kDistinctRows,
   kRefinement,
+  kEpoch,
 };
 
 class Checker {
@@ -147,20 +147,28 @@ class Checker {
         meta.dims != static_cast<uint32_t>(DimsOf(index_))) {
       Fail(Invariant::kMeta, kMetaBlock, kNoSlot, "metric or dimensions are not the column's");
     }
-    if (!(meta.l1_step >= 0) || std::isinf(meta.l1_step) || !(meta.max_norm >= 0) ||
+    const auto length = [](float x) { return x >= 0 && std::isfinite(x); };
+    if (!std::all_of(meta.l1_step, meta.l1_step + 2, length) ||
+        !std::all_of(meta.max_norm, meta.max_norm + 2, length) ||
         (meta.entry == kNoId && meta.entry_level != 0)) {
       Fail(Invariant::kMeta, kMetaBlock, kNoSlot, "the meta page contradicts itself");
     }
-    if (blocks_ < 1u + meta.mean_pages) {
+    if (blocks_ < 1u + 2u * meta.mean_pages) {
       Fail(Invariant::kMeta, kMetaBlock, kNoSlot, "pages of the mean are missing");
     }
-    for (BlockNumber block = 1; block <= meta.mean_pages; ++block) {
+    for (BlockNumber block = 1; block <= 2u * meta.mean_pages; ++block) {
       ReadKind(block, PageKind::kMean, format::kPageBody, image_);
       const float* mean = reinterpret_cast<const float*>(image_ + format::kPageHeaderBytes);
-      const uint32_t start = (block - 1) * format::kMeanFloatsPerPage;
+      const uint32_t start = (block - 1) % meta.mean_pages * format::kMeanFloatsPerPage;
       const uint32_t n = std::min(meta.dims - start, format::kMeanFloatsPerPage);
       if (!std::all_of(mean, mean + n, [](float x) { return std::isfinite(x); })) {
         Fail(Invariant::kPage, block, kNoSlot, "the mean is not finite");
+      }
+      const bool current = (block - 1) / meta.mean_pages == meta.epoch % 2;
+      const uint32_t epoch = current ? meta.epoch : meta.epoch - 1;
+      if ((current || meta.recentring != 0) &&
+          pg::TailOf(image_)->epoch != static_cast<uint16_t>(epoch)) {
+        Fail(Invariant::kEpoch, block, kNoSlot, "the mean is of another epoch");
       }
     }
     view_ = OpenIndex(index_, context_);
@@ -209,7 +217,7 @@ class Checker {
   static constexpr uint8_t kRefined = 0x40;
   static uint8_t Remembered(const format::NodeSlot* node) {
     if (node->state == SlotState::kFree) return node->hash() == 0 ? kNever : kFreed;
-    return static_cast<uint8_t>(static_cast<int>(node->state) << 4 | node->level);
+    return static_cast<uint8_t>(static_cast<int>(node->state) << 4 | node->level());
   }
   bool IsUsed(NodeId id) const {
     return id < id_limit_ && states_[id] != kNever && states_[id] != kFreed;
@@ -232,7 +240,7 @@ class Checker {
       }
       states_[first + slot] = Remembered(node);
       if (node->state == SlotState::kFree) continue;
-      if (node->level > kMaxLevel) Fail(Invariant::kSlot, block, slot, "a level is too high");
+      CheckEpoch(block, slot, node->code);
       if (node->neighbour_count > view_->max_links()) {
         Fail(Invariant::kSlot, block, slot, "a list of neighbours is too long");
       }
@@ -243,6 +251,13 @@ class Checker {
       } else if (node->chain != kNoId) {
         Fail(Invariant::kRows, block, slot, "a dead node has rows");
       }
+    }
+  }
+
+  // I11.
+  void CheckEpoch(BlockNumber block, uint32_t slot, format::LevelEpoch code) {
+    if (view_->FrameOf(code) == Frame::kUnknown) {
+      Fail(Invariant::kEpoch, block, slot, "a code of an epoch that the index does not have");
     }
   }
 
@@ -353,7 +368,7 @@ class Checker {
   // A record's level stays when it is freed.
   void NoteRecords(BlockNumber block) {
     for (uint32_t slot = 0; slot < view_->meta.uppers_per_page; ++slot) {
-      if (view_->Upper(image_, slot)->level != 0) records_.Insert(view_->UpperId({block, slot}));
+      if (view_->Upper(image_, slot)->level() != 0) records_.Insert(view_->UpperId({block, slot}));
     }
   }
 
@@ -368,7 +383,8 @@ class Checker {
       if (!IsUsed(record->node)) {
         Fail(Invariant::kRecord, block, slot, "a record of no node");
       }
-      if (record->level < 1 || record->level > LevelOf(record->node)) {
+      CheckEpoch(block, slot, record->code);
+      if (record->level() < 1 || record->level() > LevelOf(record->node)) {
         Fail(Invariant::kRecord, block, slot, "a record above its node's level");
       }
       if (record->neighbour_count > view_->meta.m) {
@@ -384,15 +400,20 @@ class Checker {
   void CheckCopy(BlockNumber block, uint32_t slot, const format::UpperSlot* record) {
     const format::Place at = view_->geometry.NodeAt(record->node);
     ReadImage(at.block, other_);
-    if (std::memcmp(view_->Coded(view_->Node(static_cast<const char*>(other_), at.index)),
-                    view_->Coded(record), view_->codec.coded_bytes()) != 0) {
+    const format::NodeSlot* node = view_->Node(static_cast<const char*>(other_), at.index);
+    // Nodes are coded anew before their records.
+    const bool behind = view_->FrameOf(record->code) == Frame::kPrevious &&
+                        view_->FrameOf(node->code) == Frame::kCurrent;
+    if (!behind &&
+        (record->code.epoch() != node->code.epoch() ||
+         std::memcmp(view_->Coded(node), view_->Coded(record), view_->codec.coded_bytes()) != 0)) {
       Fail(Invariant::kRecord, block, slot, "a record's code is not its node's");
     }
   }
 
   // Records of a dead node go one after the other.
   void CheckDown(BlockNumber block, uint32_t slot, const format::UpperSlot* record) {
-    if (record->level == 1) {
+    if (record->level() == 1) {
       if (record->down != record->node) {
         Fail(Invariant::kRecord, block, slot, "a record leads down to another node");
       }
@@ -406,7 +427,7 @@ class Checker {
     ReadKind(at.block, PageKind::kUpper, format::BodyBytes(view_->meta, PageKind::kUpper), other_);
     const format::UpperSlot* down = view_->Upper(other_, at.index);
     if (down->state != SlotState::kLive || down->node != record->node ||
-        down->level != record->level - 1) {
+        down->level() != record->level() - 1) {
       Fail(Invariant::kRecord, block, slot, "a record leads down to another node");
     }
   }
@@ -425,7 +446,7 @@ class Checker {
       sound = IsAuxiliaryPlace(at.block) && ReadImage(at.block, other_) &&
               pg::KindOf(other_) == PageKind::kUpper &&
               view_->Upper(other_, at.index)->state == SlotState::kLive &&
-              view_->Upper(other_, at.index)->level == meta.entry_level;
+              view_->Upper(other_, at.index)->level() == meta.entry_level;
     }
     if (!sound) Fail(Invariant::kEntry, kMetaBlock, kNoSlot, "the entry point is not there");
   }

@@ -1,6 +1,7 @@
 #include "hnsw/hnsw_index.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "hnsw/hnsw.hpp"
@@ -52,6 +53,12 @@ bool PlanBits(Meta* meta, int total) {
   return false;
 }
 
+quant::Codec MakeCodec(const Meta& meta, uint32_t epoch, const float* mean, MemoryContext context) {
+  const quant::CodecParams params = ParamsOf(meta, epoch);
+  return quant::Codec(params, mean,
+                      pg::AllocZero<char>(context, quant::Codec::MemoryBytes(params)));
+}
+
 }  // namespace
 
 Meta PlanMeta(Metric metric, uint32_t dims, const Options& options, uint64_t seed) {
@@ -75,13 +82,22 @@ Meta PlanMeta(Metric metric, uint32_t dims, const Options& options, uint64_t see
   return meta;
 }
 
-quant::CodecParams ParamsOf(const Meta& meta) {
+float GridStep(int bits, double variance) {
+  // The grid reaches so many standard deviations on each side: beyond it values are clipped.
+  const double reach = bits == 8 ? 6.0 : bits == 4 ? 2.5 : 1.5;
+  const float step = static_cast<float>(reach * std::sqrt(variance) / (1 << (bits - 1)));
+  return std::isfinite(step) ? step : 0;
+}
+
+quant::CodecParams ParamsOf(const Meta& meta, uint32_t epoch) {
   return {static_cast<Metric>(meta.metric),
           meta.dims,
           meta.traversal_bits,
           meta.refinement_bits,
           meta.seed,
-          meta.l1_step};
+          meta.l1_step[epoch % 2],
+          meta.max_norm[epoch % 2],
+          epoch > 0};
 }
 
 void CheckMeta(Relation rel, const Meta& meta) {
@@ -98,15 +114,15 @@ void CheckMeta(Relation rel, const Meta& meta) {
                             RelationGetRelationName(rel))));
   }
   // The layout follows from these; whatever else stands there is damage.
-  const bool plausible = meta.metric >= 1 && meta.metric <= 4 && meta.dims >= 1 &&
-                         meta.dims <= kMaxDims && meta.m >= kMinM && meta.m <= kMaxM &&
-                         (meta.traversal_bits == 2 || meta.traversal_bits == 4 ||
-                          (meta.traversal_bits == 8 && meta.metric == 4)) &&
-                         meta.refinement_bits <= 6 && meta.refinement_bits % 2 == 0 &&
-                         meta.attribute_bytes == 0 && meta.entry_level <= 15 &&
-                         meta.ef_construction >= kMinEfConstruction &&
-                         meta.ef_construction <= kMaxEfConstruction && meta.default_ef >= 1 &&
-                         meta.default_ef <= kMaxDefaultEf;
+  const bool plausible =
+      meta.metric >= 1 && meta.metric <= 4 && meta.dims >= 1 && meta.dims <= kMaxDims &&
+      meta.m >= kMinM && meta.m <= kMaxM &&
+      (meta.traversal_bits == 2 || meta.traversal_bits == 4 ||
+       (meta.traversal_bits == 8 && meta.metric == 4)) &&
+      meta.refinement_bits <= 6 && meta.refinement_bits % 2 == 0 && meta.attribute_bytes == 0 &&
+      meta.entry_level <= 15 && meta.ef_construction >= kMinEfConstruction &&
+      meta.ef_construction <= kMaxEfConstruction && meta.default_ef >= 1 &&
+      meta.default_ef <= kMaxDefaultEf && meta.recentring <= std::min(meta.epoch, 1u);
   Meta planned = meta;
   if (!plausible || !TryLayout(&planned, meta.traversal_bits, meta.refinement_bits) ||
       std::memcmp(&planned, &meta, sizeof meta) != 0) {
@@ -115,13 +131,12 @@ void CheckMeta(Relation rel, const Meta& meta) {
 }
 
 IndexView* MakeView(Relation rel, const Meta& meta, const float* mean, MemoryContext context) {
-  const quant::CodecParams params = ParamsOf(meta);
   IndexView* view = pg::AllocZero<IndexView>(context, 1);
-  void* memory = pg::AllocZero<char>(context, quant::Codec::MemoryBytes(params));
   view->rel = rel;
   view->meta = meta;
   view->geometry = format::Geometry(meta);
-  view->codec = quant::Codec(params, mean, memory);
+  view->codec = MakeCodec(meta, meta.epoch, mean, context);
+  view->context = context;
   view->links_at = static_cast<uint32_t>(
       RoundUp(sizeof(format::NodeSlot) + view->codec.coded_bytes(), sizeof(NodeId)));
   view->upper_links_at = static_cast<uint32_t>(
@@ -129,21 +144,93 @@ IndexView* MakeView(Relation rel, const Meta& meta, const float* mean, MemoryCon
   return view;
 }
 
-IndexView* OpenIndex(Relation rel, MemoryContext context) {
-  pg::PageRef page = pg::ReadPage(rel, kMetaBlock, BUFFER_LOCK_SHARE, format::PageKind::kMeta);
+namespace {
+
+Meta ReadMeta(Relation rel) {
+  const pg::PageRef page =
+      pg::ReadPage(rel, kMetaBlock, BUFFER_LOCK_SHARE, format::PageKind::kMeta);
   const Meta meta = *MetaOn(page.page);
   pg::Release(page);
-  CheckMeta(rel, meta);
+  return meta;
+}
 
-  float* mean = pg::AllocZero<float>(context, meta.dims);
+// False: the pages hold the mean of another epoch, the meta page has changed since it was read.
+bool ReadMean(Relation rel, const Meta& meta, uint32_t epoch, float* mean) {
   for (uint32_t i = 0; i < meta.mean_pages; ++i) {
     const uint32_t start = i * format::kMeanFloatsPerPage;
     const uint32_t n = std::min(meta.dims - start, format::kMeanFloatsPerPage);
-    pg::PageRef part = pg::ReadPage(rel, 1 + i, BUFFER_LOCK_SHARE, format::PageKind::kMean);
+    const pg::PageRef part =
+        pg::ReadPage(rel, MeanBlock(meta, epoch) + i, BUFFER_LOCK_SHARE, format::PageKind::kMean);
     std::memcpy(mean + start, part.body(), n * sizeof(float));
+    const uint16_t of = pg::TailOf(part.page)->epoch;
     pg::Release(part);
+    if (of != static_cast<uint16_t>(epoch)) return false;
   }
-  return MakeView(rel, meta, mean, context);
+  return true;
+}
+
+// Reads a meta page and the means that belong to it; means[1] while codes of the epoch before may
+// be left.
+Meta ReadFrames(Relation rel, MemoryContext context, float* means[kFrames]) {
+  // Each failure means that a whole re-centring has begun since the meta page was read.
+  constexpr int kAttempts = 10;
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    const Meta meta = ReadMeta(rel);
+    CheckMeta(rel, meta);
+    means[0] = pg::AllocZero<float>(context, meta.dims);
+    if (meta.recentring != 0) means[1] = pg::AllocZero<float>(context, meta.dims);
+    if (ReadMean(rel, meta, meta.epoch, means[0]) &&
+        (meta.recentring == 0 || ReadMean(rel, meta, meta.epoch - 1, means[1]))) {
+      return meta;
+    }
+  }
+  pg::ReportCorrupted(rel, 1, "the mean is not of the index's epoch");
+}
+
+void SetPrevious(IndexView* view, const float* mean) {
+  if (view->meta.recentring == 0) return;
+  view->previous_codec = MakeCodec(view->meta, view->meta.epoch - 1, mean, view->context);
+  view->recoded = pg::AllocZero<uint8_t>(view->context, view->codec.coded_bytes());
+}
+
+}  // namespace
+
+IndexView* OpenIndex(Relation rel, MemoryContext context) {
+  float* means[kFrames];
+  const Meta meta = ReadFrames(rel, context, means);
+  IndexView* view = MakeView(rel, meta, means[0], context);
+  SetPrevious(view, means[1]);
+  return view;
+}
+
+void ReloadFrames(IndexView* view) {
+  const uint32_t epoch = view->meta.epoch;
+  float* means[kFrames];
+  view->meta = ReadFrames(view->rel, view->context, means);
+  if (view->meta.epoch == epoch) {
+    pg::ReportCorrupted(view->rel, kMetaBlock, "a code of an epoch that the index does not have");
+  }
+  view->codec = MakeCodec(view->meta, view->meta.epoch, means[0], view->context);
+  SetPrevious(view, means[1]);
+  if (view->reloaded != nullptr) view->reloaded(view->reloaded_arg);
+}
+
+void RefreshFrames(IndexView* view) {
+  const Meta meta = ReadMeta(view->rel);
+  if (meta.epoch != view->meta.epoch) {
+    ReloadFrames(view);
+  } else {
+    view->meta.mean_rows = meta.mean_rows;
+    view->meta.recentring = meta.recentring;
+  }
+}
+
+bool IsEpochCurrent(const IndexView& view) {
+  const pg::PageRef page =
+      pg::ReadPage(view.rel, kMetaBlock, BUFFER_LOCK_SHARE, format::PageKind::kMeta);
+  const bool current = MetaOn(page.page)->epoch == view.meta.epoch;
+  pg::Release(page);
+  return current;
 }
 
 void ReloadEntry(IndexView* view) {

@@ -10,16 +10,42 @@
 
 namespace ann::hnsw {
 
-// Bytes of a copy of `coded` and of the pages it came from.
+// Which codec a code is of: the view's epoch, the one before it, or another, in which case the view
+// is older than a re-centring (ReloadFrames).
+enum class Frame : uint8_t { kCurrent = 0, kPrevious = 1, kUnknown = 2 };
+inline constexpr int kFrames = 2;
+
 struct IndexView {
   Relation rel;
   format::Meta meta;
   format::Geometry geometry;
-  quant::Codec codec;
+  quant::Codec codec;           // of meta.epoch
+  quant::Codec previous_codec;  // of the epoch before, while codes of it may be left
+  uint8_t* recoded;             // memory of InCurrentFrame
+  MemoryContext context;
+  // Called when the codecs have changed: what was made with them must be made anew.
+  void (*reloaded)(void* arg);
+  void* reloaded_arg;
   uint32_t links_at;        // in a node slot
   uint32_t upper_links_at;  // in an upper record
 
   uint32_t max_links() const { return 2u * meta.m; }
+
+  Frame FrameOf(format::LevelEpoch code) const {
+    if (code.epoch() == (meta.epoch & format::kEpochMask)) return Frame::kCurrent;
+    return meta.recentring != 0 && code.epoch() == ((meta.epoch - 1) & format::kEpochMask)
+               ? Frame::kPrevious
+               : Frame::kUnknown;
+  }
+  const quant::Codec& CodecOf(Frame frame) const {
+    return frame == Frame::kPrevious ? previous_codec : codec;
+  }
+  // A code as the view's epoch has it; good until the next call.
+  const uint8_t* InCurrentFrame(Frame frame, const uint8_t* coded) const {
+    if (frame == Frame::kCurrent) return coded;
+    codec.Recode(previous_codec, coded, nullptr, recoded, nullptr);
+    return recoded;
+  }
 
   // Slots of a page, by its address in a buffer or in an edit.
   format::NodeSlot* Node(char* page, uint32_t slot) const {
@@ -43,8 +69,10 @@ struct IndexView {
   }
 
   format::UpperSlot* Upper(char* page, uint32_t slot) const {
-    return reinterpret_cast<format::UpperSlot*>(page + format::kPageHeaderBytes +
-                                                slot * meta.upper_slot_bytes);
+    return reinterpret_cast<format::UpperSlot*>(page + UpperOffset(slot));
+  }
+  uint32_t UpperOffset(uint32_t slot) const {
+    return format::kPageHeaderBytes + slot * meta.upper_slot_bytes;
   }
   const format::UpperSlot* Upper(const char* page, uint32_t slot) const {
     return Upper(const_cast<char*>(page), slot);
@@ -95,14 +123,32 @@ inline constexpr BlockNumber kMetaBlock = 0;
 // Errors: 54000 when a node cannot be made to fit a page.
 format::Meta PlanMeta(quant::Metric metric, uint32_t dims, const struct Options& options,
                       uint64_t seed);
-quant::CodecParams ParamsOf(const format::Meta& meta);
+// The step of an L1 grid for values of this variance; 0 when it is not a float.
+float GridStep(int bits, double variance);
+// The codec parameters of an epoch, which is meta's or the one before.
+quant::CodecParams ParamsOf(const format::Meta& meta, uint32_t epoch);
 
-// A view over `meta` and `mean` (dims floats that outlive it); memory for the codec from `context`.
+// The first block of an epoch's mean.
+inline BlockNumber MeanBlock(const format::Meta& meta, uint32_t epoch) {
+  return 1 + epoch % 2 * meta.mean_pages;
+}
+
+// A view over `meta` and the mean of its epoch (dims floats that outlive it); memory for the codec
+// from `context`. No codes of another epoch may be there.
 IndexView* MakeView(Relation rel, const format::Meta& meta, const float* mean,
                     MemoryContext context);
 // Reads both from the index. Errors: ERRCODE_INDEX_CORRUPTED; 0A000 for a format of another
 // release.
 IndexView* OpenIndex(Relation rel, MemoryContext context);
+
+// Reads the meta page and the means again, when a code of an unknown epoch was met. No page lock
+// may be held. Errors: ERRCODE_INDEX_CORRUPTED when the view knew them already.
+void ReloadFrames(IndexView* view);
+// Brings a view that is kept for long up to date.
+void RefreshFrames(IndexView* view);
+// Whether the view's epoch is that of new codes. Locks: the meta page (L1), for the moment of
+// reading, under the page (L2, L6) that a code is about to be written to.
+bool IsEpochCurrent(const IndexView& view);
 
 // Reads the entry point again: a vacuum may have freed the one that the view was opened with.
 void ReloadEntry(IndexView* view);

@@ -19,6 +19,7 @@
 #include "graph/memory_graph.hpp"
 #include "graph/select.hpp"
 #include "hnsw/hnsw.hpp"
+#include "hnsw/hnsw_recentre.hpp"
 #include "hnsw/hnsw_space.hpp"
 #include "hnsw/hnsw_walk.hpp"
 
@@ -34,12 +35,14 @@ namespace {
 using Alloc = pg::PgAllocator<std::byte>;
 
 struct Draft {
+  const float* x;
   uint64_t hash;
   uint8_t level;
   format::Tid tid;
-  uint8_t* coded;
-  uint8_t* refinement;
-  quant::CodeQuery query;
+  // By frame: nodes are compared with the draft as their own epoch codes it.
+  uint8_t* coded[kFrames];
+  quant::CodeQuery query[kFrames];
+  uint8_t* refinement;  // of the current one
 };
 
 // The lists of one level, as linking sees them: level 0 in node slots, the others in records.
@@ -74,7 +77,7 @@ struct UpperLists {
   }
   format::UpperSlot* On(char* page, uint32_t slot) const { return graph.view().Upper(page, slot); }
   bool Holds(const format::UpperSlot* record) const {
-    return record->state == SlotState::kLive && record->level == level;
+    return record->state == SlotState::kLive && record->level() == level;
   }
 };
 
@@ -102,10 +105,15 @@ class Inserter {
         pool_(alloc_) {
     const quant::Codec& codec = view_.codec;
     prepared_bytes_ = RoundUp(view_.meta.dims, 64);
-    pool_.resize(prepared_bytes_ * (view_.max_links() + 2));
+    pool_.resize(prepared_bytes_ * (view_.max_links() + kFrames));
+    view_.reloaded = [](void* self) { static_cast<Inserter*>(self)->EncodeDraft(); };
+    view_.reloaded_arg = this;
     work_ = pg::AllocZero<float>(context, view_.meta.dims);
     own_code_ = pg::AllocZero<uint8_t>(context, codec.coded_bytes());
-    draft_.coded = pg::AllocZero<uint8_t>(context, codec.coded_bytes());
+    node_code_ = pg::AllocZero<uint8_t>(context, codec.coded_bytes());
+    for (uint8_t*& coded : draft_.coded) {
+      coded = pg::AllocZero<uint8_t>(context, codec.coded_bytes());
+    }
     draft_.refinement = pg::AllocZero<uint8_t>(context, codec.refinement_bytes() + 1);
   }
 
@@ -116,7 +124,7 @@ class Inserter {
     pg::StopPoint("insert.opened");
     const bool first = view_.meta.entry == kNoId && LockEmptyIndex();
     seeking_ = true, alone_ = false;
-    if (!Search()) return;  // joined a chain
+    if (!Search()) return;  // joined a chain; the index has not grown
     const bool alone = alone_;
     pg::StopPoint("insert.chosen");
     const NodeId id = WriteNode();
@@ -130,6 +138,7 @@ class Inserter {
       if (!TakeEntry(top, alone) && alone) LinkAnew(id);
     }
     if (first) UnlockPage(view_.rel, kMetaBlock, ExclusiveLock);
+    RecentreIfGrown(&view_, id);
   }
 
  private:
@@ -146,19 +155,28 @@ class Inserter {
   }
 
   void MakeDraft(const float* x, format::Tid tid) {
-    const quant::Codec& codec = view_.codec;
-    codec.Transform(x, work_);
-    codec.Encode(work_, draft_.coded, draft_.refinement);
-    if (codec.params().metric == quant::Metric::kInnerProduct) {
-      codec.SetLift(draft_.coded, view_.meta.max_norm);
-    }
+    draft_.x = x;
+    EncodeDraft();
     draft_.hash = quant::HashVector(x, view_.meta.dims, view_.meta.seed);
     draft_.tid = tid;
     uint64_t where = 0;
     std::memcpy(&where, &tid, sizeof tid);
     draft_.level =
         graph::LevelOf(Mix64(draft_.hash ^ Mix64(view_.meta.seed + where)), view_.meta.m);
-    draft_.query = codec.PrepareCode(draft_.coded, Prepared(view_.max_links()));
+  }
+
+  // Codes the vector as this epoch does and, while nodes of the one before may be left, as that
+  // did.
+  void EncodeDraft() {
+    for (int i = 0; i < (view_.meta.recentring != 0 ? kFrames : 1); ++i) {
+      const quant::Codec& codec = view_.CodecOf(static_cast<Frame>(i));
+      codec.Transform(draft_.x, work_);
+      codec.Encode(work_, draft_.coded[i], i == 0 ? draft_.refinement : nullptr);
+      if (codec.params().metric == quant::Metric::kInnerProduct) {
+        codec.SetLift(draft_.coded[i], codec.params().max_norm);
+      }
+      draft_.query[i] = codec.PrepareCode(draft_.coded[i], Prepared(view_.max_links() + i));
+    }
   }
 
   uint8_t* Prepared(uint32_t i) { return pool_.data() + i * prepared_bytes_; }
@@ -167,7 +185,9 @@ class Inserter {
   // --- search -----------------------------------------------------------------------------------
 
   auto Scorer() {
-    return [this](const uint8_t* coded) { return view_.codec.CodeDistance(draft_.query, coded); };
+    return [this](Frame frame, const uint8_t* coded) {
+      return view_.CodecOf(frame).CodeDistance(draft_.query[static_cast<int>(frame)], coded);
+    };
   }
 
   // Level 0 as the search for a new node's neighbours walks it: it ends as soon as an equal node is
@@ -260,8 +280,13 @@ class Inserter {
   // --- equal vectors ----------------------------------------------------------------------------
 
   bool IsEqual(const format::NodeSlot* node) const {
-    return node->hash() == draft_.hash && node->state == SlotState::kLive &&
-           std::memcmp(view_.Coded(node), draft_.coded, view_.codec.coded_bytes()) == 0;
+    const Frame frame = view_.FrameOf(node->code);
+    if (node->hash() != draft_.hash || node->state != SlotState::kLive ||
+        frame == Frame::kUnknown) {
+      return false;
+    }
+    const int i = static_cast<int>(frame);
+    return view_.CodecOf(frame).MayBeEqual(draft_.query[i], draft_.coded[i], view_.Coded(node));
   }
 
   // Adds the row to the chain of node `id`. False: the node has changed meanwhile.
@@ -326,10 +351,21 @@ class Inserter {
 
   // --- level 0 ----------------------------------------------------------------------------------
 
+  // A free slot, whose page stays locked (L2) until the code is written: should an epoch begin
+  // after it has been asked for here (L1), whoever codes all nodes anew waits for this page.
+  FreeSlot FindSlotOfEpoch(NodeId* id) {
+    for (;;) {
+      const FreeSlot free = FindNodeSlot(view_, id);
+      if (IsEpochCurrent(view_)) return free;
+      pg::Release(free.page);
+      ReloadFrames(&view_);
+    }
+  }
+
   // Writes slot and refinement in one record. Locks: L2 node page, then its refinement page (L3).
   NodeId WriteNode() {
     NodeId id;
-    FreeSlot free = FindNodeSlot(view_, &id);
+    FreeSlot free = FindSlotOfEpoch(&id);
     pg::PageRef fine{};
     bool blank = false;
     format::Place fine_at{};
@@ -340,12 +376,12 @@ class Inserter {
     pg::PageEdit edit = pg::PageEdit::Begin(view_.rel, view_.meta);
     format::NodeSlot* node = view_.Node(edit.Edit(free.page), free.slot);
     node->state = SlotState::kLive;
-    node->level = draft_.level;
+    node->code = format::LevelEpoch::Of(draft_.level, view_.meta.epoch);
     ++node->version;
     node->tid = draft_.tid;
     node->chain = kNoId;
     node->set_hash(draft_.hash);
-    std::memcpy(view_.Coded(node), draft_.coded, view_.codec.coded_bytes());
+    std::memcpy(view_.Coded(node), draft_.coded[0], view_.codec.coded_bytes());
     node->neighbour_count = 0;
     for (uint32_t i = 0; i < chosen_count_; ++i) {
       // This very slot may have been a candidate, if a vacuum has freed it since.
@@ -457,8 +493,8 @@ class Inserter {
   bool ScoreFrom(Lists& lists, uint32_t id, const uint32_t* ids, uint32_t n, float* keys) {
     if (!lists.ReadCode(id, own_code_)) return false;
     const quant::CodeQuery query = view_.codec.PrepareCode(own_code_, Prepared(0));
-    lists.Score(ids, n, keys, [&](const uint8_t* coded) {
-      return OrderableKey(view_.codec.CodeDistance(query, coded));
+    lists.Score(ids, n, keys, [&](Frame frame, const uint8_t* coded) {
+      return OrderableKey(view_.codec.CodeDistance(query, view_.InCurrentFrame(frame, coded)));
     });
     return true;
   }
@@ -561,19 +597,48 @@ class Inserter {
     }
   }
 
+  // A free record for node `id`, and in node_code_ the code that the node has in this epoch: a
+  // record's is a copy. As in FindSlotOfEpoch. Locks: the upper page (L6), returned locked; L1
+  // under it.
+  FreeSlot FindRecordOfEpoch(NodeId id) {
+    for (;;) {
+      CopyNodeCode(id);
+      const FreeSlot free = FindRecord(view_, PageKind::kUpper);
+      if (IsEpochCurrent(view_)) return free;
+      pg::Release(free.page);
+      ReloadFrames(&view_);
+    }
+  }
+
+  // The node is coded anew here if whoever does that has not come to it yet. Locks: its page (L2).
+  void CopyNodeCode(NodeId id) {
+    const format::Place at = view_.geometry.NodeAt(id);
+    for (;;) {
+      const pg::PageRef page =
+          pg::ReadPage(view_.rel, at.block, BUFFER_LOCK_SHARE, PageKind::kNodes);
+      const format::NodeSlot* node = view_.Node(page.page, at.index);
+      const Frame frame = view_.FrameOf(node->code);
+      std::memcpy(node_code_, view_.Coded(node), view_.codec.coded_bytes());
+      pg::Release(page);
+      if (frame == Frame::kCurrent) return;
+      if (frame == Frame::kUnknown) ReloadFrames(&view_);
+      RecodeNodes(view_, at.block);
+    }
+  }
+
   // Locks: the page of the record (L6).
   RecordId WriteRecord(uint32_t level, NodeId id, RecordId down) {
-    FreeSlot free = FindRecord(view_, PageKind::kUpper);
+    const FreeSlot free = FindRecordOfEpoch(id);
     const RecordId record = view_.UpperId({free.page.block, free.slot});
     pg::PageEdit edit = pg::PageEdit::Begin(view_.rel, view_.meta);
     format::UpperSlot* slot = view_.Upper(edit.Edit(free.page), free.slot);
     slot->state = SlotState::kLive;
-    slot->level = static_cast<uint8_t>(level);
+    slot->code = format::LevelEpoch::Of(level, view_.meta.epoch);
     ++slot->version;
     slot->node = id;
     slot->down = down;
     slot->neighbour_count = 0;
-    std::memcpy(view_.Coded(slot), draft_.coded, view_.codec.coded_bytes());
+    std::memcpy(view_.Coded(slot), node_code_, view_.codec.coded_bytes());
     for (uint32_t i = 0; i < chosen_count_; ++i) {
       // As in WriteNode.
       if (chosen_[i].id != record) view_.Links(slot)[slot->neighbour_count++] = chosen_[i].id;
@@ -626,6 +691,7 @@ class Inserter {
   size_t prepared_bytes_;
   float* work_;
   uint8_t* own_code_;
+  uint8_t* node_code_;
   Draft draft_;
   NodeId equal_ = kNoId;  // the equal node that the walk met
   bool seeking_ = true;
@@ -646,9 +712,10 @@ void SetGrid(IndexView& view, const float* x) {
                                         (1 << (view.meta.traversal_bits - 1)));
   if (!(step > 0) || !std::isfinite(step)) return;
   pg::PageRef page = pg::ReadPage(view.rel, kMetaBlock, BUFFER_LOCK_EXCLUSIVE, PageKind::kMeta);
-  if (MetaOn(page.page)->l1_step == 0) {
+  // No code has been made, so the epoch is the first.
+  if (MetaOn(page.page)->l1_step[0] == 0) {
     pg::PageEdit edit = pg::PageEdit::Begin(view.rel, view.meta);
-    MetaOn(edit.Edit(page))->l1_step = step;
+    MetaOn(edit.Edit(page))->l1_step[0] = step;
     edit.Finish();
   }
   pg::Release(page);
@@ -690,7 +757,8 @@ bool Insert(Relation index, Datum* values, bool* nulls, ItemPointer tid, Relatio
   const format::Meta& meta = statement->view->meta;
   const float* x = VectorFloats(values[0], meta.dims);
   if (IsIndexable(*statement->view, x)) {
-    if (static_cast<quant::Metric>(meta.metric) == quant::Metric::kL1 && meta.l1_step == 0) {
+    if (static_cast<quant::Metric>(meta.metric) == quant::Metric::kL1 && meta.l1_step[0] == 0 &&
+        meta.epoch == 0) {
       SetGrid(*statement->view, x);
       statement = StartStatement(index, info->ii_Context);
       info->ii_AmCache = statement;

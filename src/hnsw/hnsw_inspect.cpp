@@ -135,7 +135,7 @@ Counts CountPages(const IndexView& view, BlockNumber blocks) {
 
 // Marks what links lead to from the entry point, breadth first over level 0; the number of live
 // nodes among it.
-int64 CountReachable(const IndexView& view, MemoryContext context) {
+int64 CountReachable(IndexView& view, MemoryContext context) {
   PageGraph graph(&view);
   NodeId start = view.meta.entry;
   for (uint32_t level = view.meta.entry_level; level > 0 && start != kNoId; --level) {
@@ -188,6 +188,7 @@ class RowWriter {
   RowWriter& Int(int32 value) { return Add(Int32GetDatum(value)); }
   RowWriter& Big(int64 value) { return Add(Int64GetDatum(value)); }
   RowWriter& Float(double value) { return Add(Float8GetDatum(value)); }
+  RowWriter& Bool(bool value) { return Add(BoolGetDatum(value)); }
   RowWriter& Text(const char* value) { return Add(CStringGetTextDatum(value)); }
   Datum Finish() {
     bool nulls[kMaxColumns] = {};
@@ -207,7 +208,7 @@ class RowWriter {
 };
 
 Datum Stats(Relation index, TupleDesc desc) {
-  const IndexView& view = *OpenIndex(index, CurrentMemoryContext);
+  IndexView& view = *OpenIndex(index, CurrentMemoryContext);
   const BlockNumber blocks = RelationGetNumberOfBlocks(index);
   const Counts counts = CountPages(view, blocks);
   const int64 reachable = CountReachable(view, CurrentMemoryContext);
@@ -224,6 +225,7 @@ Datum Stats(Relation index, TupleDesc desc) {
   row.Big(counts.node_pages).Big(counts.refinement_pages).Big(counts.upper_pages);
   row.Big(counts.chain_pages).Big(counts.spare_pages);
   row.Big(int64{blocks} * BLCKSZ);
+  row.Big(meta.epoch).Big(static_cast<int64>(meta.mean_rows)).Bool(meta.recentring != 0);
   return row.Finish();
 }
 

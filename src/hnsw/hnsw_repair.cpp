@@ -139,7 +139,7 @@ struct UpperLists {
 
 class GraphRepair {
  public:
-  GraphRepair(const IndexView& view, PageTour& tour, const IdSet& dead, const IdSet& dead_records,
+  GraphRepair(IndexView& view, PageTour& tour, const IdSet& dead, const IdSet& dead_records,
               MemoryContext context)
       : view_(view),
         tour_(tour),
@@ -147,6 +147,7 @@ class GraphRepair {
         dead_records_(dead_records),
         graph_(&view),
         choice_(view, context),
+        own_code_(view.codec.coded_bytes(), Alloc(context)),
         fixes_(Alloc(context)),
         new_links_(Alloc(context)),
         backlinks_(Alloc(context)),
@@ -203,7 +204,9 @@ class GraphRepair {
       return repair.view_.UpperId({block, slot});
     }
     static const IdSet& Dead(const GraphRepair& repair) { return repair.dead_records_; }
-    static UpperLists Layer(PageGraph& graph, const Slot* record) { return {graph, record->level}; }
+    static UpperLists Layer(PageGraph& graph, const Slot* record) {
+      return {graph, record->level()};
+    }
   };
 
   // Chooses the page's lists that hold dead ids anew, without a lock; then writes those that nobody
@@ -233,11 +236,13 @@ class GraphRepair {
       const uint32_t* links = view_.Links(item);
       if (std::none_of(links, links + n, [&](uint32_t id) { return dead.Contains(id); })) continue;
       CHECK_FOR_INTERRUPTS();
+      // Not the copied page's, which may be of another epoch than the view.
+      if (!Kind::Layer(graph_, item).ReadCode(self, own_code_.data())) continue;
       uint32_t replacements[graph::kMaxDegree];
       const uint32_t lost = static_cast<uint32_t>(
           std::count_if(links, links + n, [&](uint32_t id) { return dead.Contains(id); }));
       const uint32_t found = choice_.Replace(Kind::Layer(graph_, item), dead, self,
-                                             view_.Coded(item), links, n, lost, replacements);
+                                             own_code_.data(), links, n, lost, replacements);
       AddFix(slot, dead, links, n, replacements, found);
     }
   }
@@ -414,6 +419,7 @@ class GraphRepair {
   const IdSet& dead_records_;
   PageGraph graph_;
   ListChoice choice_;
+  VecOf<uint8_t, Alloc> own_code_;
   VecOf<Fix, Alloc> fixes_;
   VecOf<uint32_t, Alloc> new_links_;
   VecOf<Backlink, Alloc> backlinks_;
@@ -422,8 +428,8 @@ class GraphRepair {
 
 }  // namespace
 
-void RepairLists(const IndexView& view, PageTour& tour, const IdSet& dead,
-                 const IdSet& dead_records, MemoryContext context) {
+void RepairLists(IndexView& view, PageTour& tour, const IdSet& dead, const IdSet& dead_records,
+                 MemoryContext context) {
   GraphRepair(view, tour, dead, dead_records, context).Run();
 }
 

@@ -7,7 +7,7 @@ namespace ann::hnsw {
 
 // Chooses all lists that hold one of `dead` (nodes) or `dead_records` anew, and gives nodes that no
 // list names any more a place in one. WAL-logged, page by page. Locks: one node or upper page.
-void RepairLists(const IndexView& view, PageTour& tour, const IdSet& dead,
-                 const IdSet& dead_records, MemoryContext context);
+void RepairLists(IndexView& view, PageTour& tour, const IdSet& dead, const IdSet& dead_records,
+                 MemoryContext context);
 
 }  // namespace ann::hnsw

@@ -73,7 +73,7 @@ struct ScanState {
   MemoryContext context;
   IndexView* view = nullptr;
   PageGraph graph;
-  quant::SearchQuery query{};
+  quant::SearchQuery queries[kFrames] = {};
   const float* x = nullptr;  // null: a query without distances (NULL, or zero under cosine)
   float x_norm = 0;
   Phase phase = Phase::kStart;
@@ -257,7 +257,7 @@ void HandOver(ScanState& s, const NodeId* ids, uint32_t n) {
   quant::Estimate estimates[kBatch];
   for (uint32_t start = 0; start < n; start += kBatch) {
     const uint32_t batch = std::min(kBatch, n - start);
-    s.graph.Refine(s.query, ids + start, batch, estimates);
+    s.graph.Refine(s.queries, ids + start, batch, estimates);
     for (uint32_t i = 0; i < batch; ++i) {
       PushItem(s, Bounded(ids[start + i], estimates[i], Stage::kRefined));
     }
@@ -273,9 +273,20 @@ void BoundSpill(ScanState& s) {
   s.spill.resize(half);
 }
 
+// For the codes of this epoch and, while they may be left, of the one before; called again when the
+// view has been read anew.
+void PrepareQueries(void* arg) {
+  ScanState& s = *static_cast<ScanState*>(arg);
+  for (int i = 0; i < (s.view->meta.recentring != 0 ? kFrames : 1); ++i) {
+    const quant::Codec& codec = s.view->CodecOf(static_cast<Frame>(i));
+    void* memory = pg::AllocZero<char>(s.context, quant::Codec::QueryBytes(codec.params()));
+    s.queries[i] = codec.PrepareQuery(s.x, memory);
+  }
+}
+
 auto QueryScorer(ScanState& s) {
-  return [codec = &s.view->codec, query = &s.query](const uint8_t* coded) {
-    return codec->Key(*query, coded);
+  return [view = s.view, queries = s.queries](Frame frame, const uint8_t* coded) {
+    return view->CodecOf(frame).Key(queries[static_cast<int>(frame)], coded);
   };
 }
 
@@ -353,19 +364,33 @@ bool Sweep(ScanState& s) {
   for (BlockNumber block = view.geometry.first_stripe(); block < blocks; ++block) {
     CHECK_FOR_INTERRUPTS();
     if (view.geometry.PartAt(block).kind != format::StripePart::kNodes) continue;
+    const size_t before = nearest.size();
+    bool known = true;
     const pg::PageRef page = pg::ReadAnyPage(view.rel, block, BUFFER_LOCK_SHARE, strategy);
     if (!pg::IsBlank(page.page) && pg::KindOf(page.page) == format::PageKind::kNodes) {
       const NodeId first = view.geometry.PartAt(block).ordinal * view.meta.slots_per_page;
       for (uint32_t i = 0; i < view.meta.slots_per_page; ++i) {
         const format::NodeSlot* node = view.Node(page.page, i);
         if (node->state != format::SlotState::kLive || s.emitted.Contains(first + i)) continue;
-        nearest.push_back(
-            s.x == nullptr
-                ? Item{0, 0, first + i, 0, 0, Stage::kRefined}
-                : Bounded(first + i, view.codec.Coarse(s.query, view.Coded(node)), Stage::kCoarse));
+        const Frame frame = view.FrameOf(node->code);
+        known = known && (s.x == nullptr || frame != Frame::kUnknown);
+        if (!known) break;
+        nearest.push_back(s.x == nullptr
+                              ? Item{0, 0, first + i, 0, 0, Stage::kRefined}
+                              : Bounded(first + i,
+                                        view.CodecOf(frame).Coarse(
+                                            s.queries[static_cast<int>(frame)], view.Coded(node)),
+                                        Stage::kCoarse));
       }
     }
     pg::Release(page);
+    if (!known) {
+      // The page again, by the means that it wants.
+      nearest.erase(nearest.begin() + before, nearest.end());
+      ReloadFrames(s.view);
+      --block;
+      continue;
+    }
     if (nearest.size() > 2 * limit) {
       std::nth_element(nearest.begin(), nearest.begin() + limit, nearest.end(), nearer);
       nearest.erase(nearest.begin() + limit, nearest.end());
@@ -527,8 +552,9 @@ void StartScan(IndexScanDesc scan) {
     const float* x = VectorFloats(key->sk_argument, s->view->meta.dims);
     if (IsIndexable(*s->view, x)) {
       s->x = x;
-      const size_t bytes = quant::Codec::QueryBytes(s->view->codec.params());
-      s->query = s->view->codec.PrepareQuery(x, palloc(bytes));
+      PrepareQueries(s);
+      s->view->reloaded = PrepareQueries;
+      s->view->reloaded_arg = s;
     }
   }
   pgstat_count_index_scan(scan->indexRelation);

@@ -12,6 +12,7 @@
 #include <cstring>
 
 #include "hnsw/hnsw.hpp"
+#include "hnsw/hnsw_recentre.hpp"
 #include "hnsw/hnsw_repair.hpp"
 #include "hnsw/hnsw_space.hpp"
 
@@ -346,7 +347,7 @@ class Vacuum {
     if (at.block >= blocks) return false;
     const pg::PageRef page = pg::ReadPage(view_.rel, at.block, BUFFER_LOCK_SHARE, PageKind::kNodes);
     const format::NodeSlot* node = view_.Node(page.page, at.index);
-    const bool live = node->state == SlotState::kLive && node->level >= level;
+    const bool live = node->state == SlotState::kLive && node->level() >= level;
     pg::Release(page);
     return live;
   }
@@ -357,10 +358,10 @@ class Vacuum {
       const format::UpperSlot record = *view_.Upper(tour_.image(), slot);
       if (record.state == SlotState::kFree) continue;
       const RecordId id = view_.UpperId({block, slot});
-      if (!IsNodeLive(record.node, record.level)) {
+      if (!IsNodeLive(record.node, record.level())) {
         dead_records_.Insert(id);
-      } else if (record.level > best_level_) {
-        best_level_ = record.level;
+      } else if (record.level() > best_level_) {
+        best_level_ = record.level();
         best_record_ = id;
       }
     }
@@ -378,7 +379,7 @@ class Vacuum {
     }
     const pg::PageRef page = pg::ReadPage(view_.rel, at.block, BUFFER_LOCK_SHARE, PageKind::kUpper);
     const format::UpperSlot* record = view_.Upper(page.page, at.index);
-    const bool live = record->state == SlotState::kLive && record->level == meta.entry_level;
+    const bool live = record->state == SlotState::kLive && record->level() == meta.entry_level;
     pg::Release(page);
     return live;
   }
@@ -533,6 +534,7 @@ IndexBulkDeleteResult* VacuumCleanup(IndexVacuumInfo* info, IndexBulkDeleteResul
     pg::Release(page);
     stats->estimated_count = true;
   }
+  RecentreInVacuum(info->index, info->strategy);
   IndexFreeSpaceMapVacuum(info->index);
   stats->num_pages = RelationGetNumberOfBlocks(info->index);
   return stats;

@@ -14,12 +14,12 @@ pg::PageRef PageGraph::Lock(BlockNumber block, format::PageKind kind) {
   return ref;
 }
 
-void PageGraph::Refine(const quant::SearchQuery& query, const NodeId* ids, uint32_t n,
+void PageGraph::Refine(const quant::SearchQuery* queries, const NodeId* ids, uint32_t n,
                        quant::Estimate* out) {
   constexpr uint32_t kAhead = 4;
   constexpr quant::Estimate kGone{std::numeric_limits<float>::infinity(), 0};
-  const quant::Codec& codec = view_->codec;
-  const bool refined = codec.refinement_bytes() > 0;
+  const uint32_t refinement_bytes = view_->codec.refinement_bytes();
+  const bool refined = refinement_bytes > 0;
   for (uint32_t i = 0; i < n + kAhead; ++i) {
     if (i < n) {
       const format::Place at = view_->geometry.NodeAt(ids[i]);
@@ -28,15 +28,17 @@ void PageGraph::Refine(const quant::SearchQuery& query, const NodeId* ids, uint3
         const format::Place fine = view_->geometry.RefinementAt(ids[i]);
         Prefetch(fine.block,
                  format::kPageHeaderBytes + fine.index * view_->meta.refinement_record_bytes,
-                 codec.refinement_bytes());
+                 refinement_bytes);
       }
     }
     if (i < kAhead) continue;
     const NodeId id = ids[i - kAhead];
     const format::Place at = view_->geometry.NodeAt(id);
-    out[i - kAhead] = ReadSlot(at, format::PageKind::kNodes, [&](const char* page) {
-      const format::NodeSlot* node = view_->Node(page, at.index);
+    out[i - kAhead] = ReadCoded<format::NodeSlot>(at, [&](const format::NodeSlot* node,
+                                                          Frame frame) {
       if (node->state == format::SlotState::kFree) return kGone;
+      const quant::Codec& codec = view_->CodecOf(frame);
+      const quant::SearchQuery& query = queries[static_cast<int>(frame)];
       if (!refined) return codec.Coarse(query, view_->Coded(node));
       const format::Place fine = view_->geometry.RefinementAt(id);
       return ReadSlot(fine, format::PageKind::kRefinement, [&](const char* fine_page) {

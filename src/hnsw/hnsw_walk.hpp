@@ -1,8 +1,7 @@
 // The graph in pages, as src/graph's search sees it (concept Access).
 //
-// Estimates and neighbour lists come from unpinned reads where they can (src/pg/unpinned.hpp): torn
-// or stale bytes give a wrong estimate or an odd link, both of which are bounded here and corrected
-// by the pinned reads that emission and insertion do.
+// Codes and neighbour lists come from unpinned reads where they can (src/pg/unpinned.hpp). A torn
+// list gives an odd link, which is bounded here; a code that may be torn is read again under lock.
 #pragma once
 
 #include <algorithm>
@@ -20,7 +19,7 @@ namespace ann::hnsw {
 class PageGraph {
  public:
   PageGraph() = default;
-  explicit PageGraph(const IndexView* view)
+  explicit PageGraph(IndexView* view)
       : view_(view),
         reader_(view->rel, pg::unpinned_reads),
         blocks_(RelationGetNumberOfBlocks(view->rel)),
@@ -47,14 +46,10 @@ class PageGraph {
     });
   }
 
-  // A copy of the node's factors and code. False: it is gone.
+  // A copy of the node's factors and code, as the view's epoch has them. False: it is gone.
   bool ReadCode(NodeId id, uint8_t* coded) {
-    const format::Place at = view_->geometry.NodeAt(id);
-    return ReadSlot(at, format::PageKind::kNodes, [&](const char* page) {
-      const format::NodeSlot* node = view_->Node(page, at.index);
-      std::memcpy(coded, view_->Coded(node), view_->codec.coded_bytes());
-      return node->state != format::SlotState::kFree;
-    });
+    return CopyCode<format::NodeSlot>(view_->geometry.NodeAt(id), coded,
+                                      [](const format::NodeSlot*) { return true; });
   }
 
   bool IsLive(NodeId id) {
@@ -80,20 +75,20 @@ class PageGraph {
         Prefetch(places[i].block, view_->NodeOffset(places[i].index), ScoredBytes());
       }
       if (i < kAhead) continue;
-      const format::Place at = places[i - kAhead];
-      keys[i - kAhead] = ReadSlot(at, format::PageKind::kNodes, [&](const char* page) {
-        const format::NodeSlot* node = view_->Node(page, at.index);
-        if (node->state == format::SlotState::kFree) {
-          return std::numeric_limits<float>::infinity();
-        }
-        see(ids[i - kAhead], node);
-        return score(view_->Coded(node));
-      });
+      keys[i - kAhead] = ReadCoded<format::NodeSlot>(
+          places[i - kAhead], [&](const format::NodeSlot* node, Frame frame) {
+            if (node->state == format::SlotState::kFree) {
+              return std::numeric_limits<float>::infinity();
+            }
+            see(ids[i - kAhead], node);
+            return score(frame, view_->Coded(node));
+          });
     }
   }
 
-  // Estimates from both codes of n nodes; key +infinity for one that is gone.
-  void Refine(const quant::SearchQuery& query, const NodeId* ids, uint32_t n, quant::Estimate* out);
+  // Estimates from both codes of n nodes; key +infinity for one that is gone. `queries`: by frame.
+  void Refine(const quant::SearchQuery* queries, const NodeId* ids, uint32_t n,
+              quant::Estimate* out);
 
   // --- upper levels -----------------------------------------------------------------------------
 
@@ -103,7 +98,7 @@ class PageGraph {
     return ReadSlot(at, format::PageKind::kUpper, [&](const char* page) {
       const format::UpperSlot* record = view_->Upper(page, at.index);
       const uint32_t n = record->neighbour_count;
-      if (record->state == format::SlotState::kFree || record->level != level ||
+      if (record->state == format::SlotState::kFree || record->level() != level ||
           n > view_->meta.m) {
         return 0u;
       }
@@ -113,24 +108,21 @@ class PageGraph {
 
   bool ReadUpperCode(RecordId id, uint32_t level, uint8_t* coded) {
     const format::Place at = view_->UpperAt(id);
-    if (at.block >= blocks_) return false;
-    return ReadSlot(at, format::PageKind::kUpper, [&](const char* page) {
-      const format::UpperSlot* record = view_->Upper(page, at.index);
-      std::memcpy(coded, view_->Coded(record), view_->codec.coded_bytes());
-      return record->state != format::SlotState::kFree && record->level == level;
-    });
+    return at.block < blocks_ &&
+           CopyCode<format::UpperSlot>(at, coded, [level](const format::UpperSlot* record) {
+             return record->level() == level;
+           });
   }
 
   template <class Scorer>
   float ScoreUpper(RecordId id, uint32_t level, Scorer&& score) {
     const format::Place at = view_->UpperAt(id);
     if (at.block >= blocks_) return std::numeric_limits<float>::infinity();
-    return ReadSlot(at, format::PageKind::kUpper, [&](const char* page) {
-      const format::UpperSlot* record = view_->Upper(page, at.index);
-      if (record->state == format::SlotState::kFree || record->level != level) {
+    return ReadCoded<format::UpperSlot>(at, [&](const format::UpperSlot* record, Frame frame) {
+      if (record->state == format::SlotState::kFree || record->level() != level) {
         return std::numeric_limits<float>::infinity();
       }
-      return score(view_->Coded(record));
+      return score(frame, view_->Coded(record));
     });
   }
 
@@ -140,7 +132,7 @@ class PageGraph {
     if (at.block >= blocks_) return kNoId;
     return ReadSlot(at, format::PageKind::kUpper, [&](const char* page) {
       const format::UpperSlot* record = view_->Upper(page, at.index);
-      if (record->state == format::SlotState::kFree || record->level != level) return kNoId;
+      if (record->state == format::SlotState::kFree || record->level() != level) return kNoId;
       if (level == 1 && record->down >= id_limit_) return kNoId;
       return record->down;
     });
@@ -176,20 +168,79 @@ class PageGraph {
       auto result = use(peeked.page);
       if (reader_.StillThere(peeked, at.block)) return result;
     }
-    const pg::PageRef page = Lock(at.block, kind);
+    return UsePinned(at.block, kind, use);
+  }
+
+  template <class Use>
+  auto UsePinned(BlockNumber block, format::PageKind kind, Use&& use) -> decltype(use(nullptr)) {
+    const pg::PageRef page = Lock(block, kind);
     static const char kBlankPage[format::kPageSize] = {};
     auto result = use(page.page == nullptr ? kBlankPage : page.page);
     UnlockReleaseBuffer(page.buffer);
     return result;
   }
 
-  const IndexView* view_ = nullptr;
+  // A slot's first word: state, level and epoch, version. It changes whenever the code does.
+  static uint32_t Head(const char* page, uint32_t offset) {
+    return *reinterpret_cast<const volatile uint32_t*>(page + offset);
+  }
+
+  // The same for `use(page)` that reads the code of the slot at `offset`, and of a node the
+  // refinement: whole, never torn (README, "A wrong read spoils an estimate").
+  template <class Use>
+  auto ReadWhole(format::Place at, format::PageKind kind, uint32_t offset, Use&& use)
+      -> decltype(use(nullptr)) {
+    const pg::UnpinnedReader::Peeked peeked = reader_.Peek(at.block);
+    if (peeked.page != nullptr) {
+      const uint32_t head = Head(peeked.page, offset);
+      if (reader_.StandsStill(peeked, at.block)) {
+        auto result = use(peeked.page);
+        if (reader_.StandsStill(peeked, at.block) && Head(peeked.page, offset) == head) {
+          return result;
+        }
+      }
+    }
+    return UsePinned(at.block, kind, use);
+  }
+
+  // `use(slot, frame)` on a slot that may be free.
+  template <class Slot, class Use>
+  auto ReadCoded(format::Place at, Use&& use)
+      -> decltype(use(static_cast<const Slot*>(nullptr), Frame::kCurrent)) {
+    constexpr bool kNode = std::is_same_v<Slot, format::NodeSlot>;
+    const format::PageKind kind = kNode ? format::PageKind::kNodes : format::PageKind::kUpper;
+    const uint32_t offset = kNode ? view_->NodeOffset(at.index) : view_->UpperOffset(at.index);
+    for (;;) {
+      bool known = true;
+      auto result = ReadWhole(at, kind, offset, [&](const char* page) {
+        const Slot* slot = reinterpret_cast<const Slot*>(page + offset);
+        const Frame frame =
+            slot->state == format::SlotState::kFree ? Frame::kCurrent : view_->FrameOf(slot->code);
+        known = frame != Frame::kUnknown;
+        return known ? use(slot, frame) : decltype(use(slot, frame)){};
+      });
+      if (known) return result;
+      ReloadFrames(view_);
+    }
+  }
+
+  // `wanted(slot)`: whether it is the slot that was meant.
+  template <class Slot, class Wanted>
+  bool CopyCode(format::Place at, uint8_t* coded, Wanted&& wanted) {
+    return ReadCoded<Slot>(at, [&](const Slot* slot, Frame frame) {
+      std::memcpy(coded, view_->InCurrentFrame(frame, view_->Coded(slot)),
+                  view_->codec.coded_bytes());
+      return slot->state != format::SlotState::kFree && wanted(slot);
+    });
+  }
+
+  IndexView* view_ = nullptr;
   pg::UnpinnedReader reader_;
   BlockNumber blocks_ = 0;
   NodeId id_limit_ = 0;
 };
 
-// Level 0 with a way of scoring: `score(coded) -> key`.
+// Level 0 with a way of scoring: `score(frame, coded) -> key`.
 template <class Scorer>
 struct BaseLayer {
   PageGraph& graph;

@@ -42,6 +42,13 @@ inline bool TagIs(const BufferTag& tag, const RelationFile& file, ForkNumber for
 #endif
 }
 
+// Whether somebody may be changing the page. The bit is the server's own business: 24 up to
+// PostgreSQL 17, then 18; holders that share, fewer than 2^18, are counted below.
+inline bool IsExclusivelyLocked(BufferDesc* descriptor) {
+  constexpr uint32 kExclusive = (uint32{1} << 25) - (uint32{1} << 18);
+  return (pg_atomic_read_u32(&BufferDescriptorGetContentLock(descriptor)->state) & kExclusive) != 0;
+}
+
 // Adds to the counters behind pg_statio_user_indexes.
 inline void CountBufferHits(Relation rel, int64 n) {
   if (!pgstat_should_count_relation(rel)) return;

@@ -7,6 +7,7 @@
 namespace ann::pg {
 
 bool unpinned_reads = true;
+int recentre_rows = 1000;
 
 namespace {
 
@@ -37,6 +38,10 @@ void DefineSettings() {
       "ann.unpinned_reads", "Lets index scans estimate distances from pages that they do not pin.",
       "Off: each page is pinned and share-locked for each candidate.", &unpinned_reads, true,
       PGC_USERSET, GUC_NOT_IN_SAMPLE, nullptr, nullptr, nullptr);
+  DefineCustomIntVariable("ann.recentre_rows",
+                          "Number of vectors at which an index that was created empty re-centres.",
+                          "And again each time it has grown tenfold.", &recentre_rows, 1000, 1,
+                          INT_MAX, PGC_USERSET, GUC_NOT_IN_SAMPLE, nullptr, nullptr, nullptr);
   DefineTestSettings();
   MarkGUCPrefixReserved("ann");
 }

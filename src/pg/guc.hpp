@@ -7,6 +7,8 @@ namespace ann::pg {
 
 // Developer switch: whether candidates may be scored from unpinned pages (unpinned.hpp).
 extern bool unpinned_reads;
+// Developer setting: nodes at which an index that was built empty re-centres itself.
+extern int recentre_rows;
 
 // Called once, when the library is loaded.
 void DefineSettings();

@@ -25,6 +25,9 @@ inline const format::PageTail* TailOf(const char* page) {
   return reinterpret_cast<const format::PageTail*>(page + format::kPageSize -
                                                    sizeof(format::PageTail));
 }
+inline format::PageTail* TailOf(char* page) {
+  return const_cast<format::PageTail*>(TailOf(static_cast<const char*>(page)));
+}
 // A page that a crash left behind between the extension of the file and its first WAL record.
 inline bool IsBlank(const char* page) { return PageIsNew(const_cast<char*>(page)); }
 inline format::PageKind KindOf(const char* page) { return TailOf(page)->kind; }

@@ -48,6 +48,17 @@ class UnpinnedReader {
     return Holds(peeked.buffer, block, 0);
   }
 
+  // Whether the page is there and nobody is changing it. Asked before and after reading, between
+  // two reads of a word that every change of what is read changes too: equal words and two yeses
+  // say that what was read was whole.
+  bool StandsStill(const Peeked& peeked, BlockNumber block) const {
+    pg_read_barrier();
+    const bool still = Holds(peeked.buffer, block, 0) &&
+                       !IsExclusivelyLocked(GetBufferDescriptor(peeked.buffer - 1));
+    pg_read_barrier();
+    return still;
+  }
+
   void Remember(BlockNumber block, Buffer buffer) {
     if (hints_ != nullptr) hints_[Slot(block)] = buffer;
   }

@@ -155,29 +155,39 @@ float Codec::EncodeGrid(const float* work, uint8_t* values) const {
 }
 
 void Codec::Encode(const float* work, uint8_t* coded, uint8_t* refinement) const {
+  EncodeWith(work, 0, coded, refinement);
+}
+
+// A decoded vector `work` is r + f, f of squared length `prior` in a direction of no account: |r|^2
+// is |work|^2 less that, and slope * y, made to suit `work`, is r + f + e.
+void Codec::EncodeWith(const float* work, float prior, uint8_t* coded, uint8_t* refinement) const {
   const int bits = params_.traversal_bits;
   const size_t dims = params_.dims;
   uint8_t* values = values_;
   if (is_l1()) {
-    const float beyond = EncodeGrid(work, values);
+    const float beyond = EncodeGrid(work, values) + prior;
     std::memcpy(coded, &beyond, sizeof(float));
     simd::PackPlane(bits, values, dims, coded + factor_bytes_);
     return;
   }
 
-  double norm = 0;
-  for (size_t i = 0; i < dims; ++i) norm += double(work[i]) * work[i];
-  const float sigma = static_cast<float>(std::sqrt(norm / static_cast<double>(dims)));
+  double whole = 0;
+  for (size_t i = 0; i < dims; ++i) whole += double(work[i]) * work[i];
+  const float sigma = static_cast<float>(std::sqrt(whole / static_cast<double>(dims)));
   EncodePlane(work, sigma / CellsPerSigma(bits), bits, values);
   double yr = 0, yy = 0;
   for (size_t i = 0; i < dims; ++i) {
     double y = values[i] - Centre(bits);
     yr += y * work[i], yy += y * y;
   }
-  Factors factors{0, norm <= kLongest ? static_cast<float>(norm) : INFINITY, 0};
+  const double norm = whole - prior;
+  // Of a decoded vector no longer than its error nothing is known; not that it is the mean.
+  const bool known = prior == 0 ? whole <= kLongest : whole <= kLongest && norm > 0;
+  Factors factors{0, known ? static_cast<float>(norm) : INFINITY, 0};
   if (yr > 0 && std::isfinite(factors.norm) && factors.norm > 0) {
-    factors.slope = static_cast<float>(norm / yr);
-    factors.decoded = static_cast<float>(yr * yr / yy);
+    const double share = norm / whole;
+    factors.slope = static_cast<float>(whole / yr);
+    factors.decoded = static_cast<float>(share * share * (yr * yr / yy));
   }
   std::memcpy(coded, &factors, sizeof factors);
   if (params_.metric == Metric::kInnerProduct) {
@@ -187,12 +197,12 @@ void Codec::Encode(const float* work, uint8_t* coded, uint8_t* refinement) const
   }
   simd::PackPlane(bits, values, dims, coded + factor_bytes_);
   if (refinement != nullptr && refinement_bytes_ > 0) {
-    EncodeRefinement(work, factors, values, refinement);
+    EncodeRefinement(work, prior, factors, values, refinement);
   }
 }
 
-void Codec::EncodeRefinement(const float* work, const Factors& factors, const uint8_t* values,
-                             uint8_t* refinement) const {
+void Codec::EncodeRefinement(const float* work, float prior, const Factors& factors,
+                             const uint8_t* values, uint8_t* refinement) const {
   const int bits = params_.refinement_bits;
   const size_t dims = params_.dims;
   const float centre = Centre(params_.traversal_bits);
@@ -228,7 +238,7 @@ void Codec::EncodeRefinement(const float* work, const Factors& factors, const ui
     const double length = scale * scale * yy + second * second * y2y2 + 2 * scale * second * yy2;
     out.first = static_cast<float>(rho * scale);
     out.second = static_cast<float>(rho * second);
-    out.error = static_cast<float>(std::sqrt(std::max(0.0, rho * rho * length - rr)));
+    out.error = static_cast<float>(std::sqrt(std::max(0.0, rho * rho * length - rr) + prior));
   }
   std::memcpy(refinement, &out, sizeof out);
   uint8_t* planes = refinement + sizeof out;
@@ -249,6 +259,109 @@ void Codec::SetLift(uint8_t* coded, float max_norm) const {
   const double squared = double(max_norm) * max_norm - SquaredNorm(coded);
   const float lift = static_cast<float>(std::sqrt(std::max(0.0, squared)));
   std::memcpy(coded + sizeof(Factors), &lift, sizeof lift);
+}
+
+void Codec::UnpackTraversal(const uint8_t* coded, uint8_t* values) const {
+  const uint8_t* code = coded + factor_bytes_;
+  if (params_.traversal_bits == 8) {
+    std::memcpy(values, code, code_bytes_);
+  } else {
+    (params_.traversal_bits == 2 ? kernels_.unpack2 : kernels_.unpack4)(code, values, code_bytes_);
+  }
+}
+
+float Codec::DecodeGrid(const uint8_t* coded, float* work) const {
+  UnpackTraversal(coded, values_);
+  const float half = static_cast<float>(1 << (params_.traversal_bits - 1));
+  for (size_t i = 0; i < params_.dims; ++i) work[i] = (values_[i] - half) * params_.l1_step;
+  return Load(coded);
+}
+
+float Codec::Decode(const uint8_t* coded, const uint8_t* refinement, float* work) const {
+  if (is_l1()) return DecodeGrid(coded, work);
+  const size_t dims = params_.dims;
+  const Factors factors = LoadFactors<Factors>(coded);
+  if (!(factors.decoded > 0)) {
+    std::fill_n(work, dims, 0.0f);
+    return factors.norm;
+  }
+  UnpackTraversal(coded, values_);
+  const float centre = Centre(params_.traversal_bits);
+  if (refinement == nullptr) {
+    for (size_t i = 0; i < dims; ++i) work[i] = factors.slope * (values_[i] - centre);
+    return factors.norm * std::max(0.0f, factors.norm / factors.decoded - 1);
+  }
+  const RefinementFactors fine = LoadFactors<RefinementFactors>(refinement);
+  const uint8_t* planes = refinement + sizeof fine;
+  for (size_t i = 0; i < dims; ++i) work[i] = fine.first * (values_[i] - centre);
+  const int bits = params_.refinement_bits;
+  const auto unpack = HighBits(bits) == 2 ? kernels_.unpack2 : kernels_.unpack4;
+  unpack(planes, values_, high_bytes_);
+  const float weight = fine.second * (bits == 6 ? 4.0f : 1.0f);
+  for (size_t i = 0; i < dims; ++i) work[i] += weight * values_[i] - fine.second * Centre(bits);
+  if (bits == 6) {
+    kernels_.unpack2(planes + high_bytes_, values_, low_bytes_);
+    for (size_t i = 0; i < dims; ++i) work[i] += fine.second * values_[i];
+  }
+  return fine.error * fine.error;
+}
+
+void Codec::Recode(const Codec& from, const uint8_t* coded, const uint8_t* refinement,
+                   uint8_t* out_coded, uint8_t* out_refinement) const {
+  float* work = scratch_ + params_.dims;  // the other half is EncodeRefinement's
+  float prior = from.Decode(coded, refinement, work);
+  const float* old_mean = is_l1() ? from.mean_ : from.rotated_mean_;
+  const float* new_mean = is_l1() ? mean_ : rotated_mean_;
+  const bool product = params_.metric == Metric::kInnerProduct;
+  const float squared = product ? from.RowNorm(coded, work, prior) : 0;
+  for (size_t i = 0; i < params_.dims; ++i) work[i] += old_mean[i] - new_mean[i];
+  if (is_l1() && from.params_.l1_step != params_.l1_step) prior += from.L1Blur();
+  EncodeWith(work, prior, out_coded, out_refinement);
+  if (product) {
+    std::memcpy(out_coded + sizeof(Factors), &squared, sizeof squared);
+    SetLift(out_coded, params_.max_norm);
+  }
+}
+
+float Codec::RowNorm(const uint8_t* coded, const float* work, float prior) const {
+  // The lift tells, unless the row was too long for it.
+  const float lift = Load(coded + sizeof(Factors)), longest = params_.max_norm;
+  if (lift > 0) return longest * longest - lift * lift;
+  double squared = 0;
+  for (size_t i = 0; i < params_.dims; ++i) {
+    const double x = double(work[i]) + rotated_mean_[i];
+    squared += x * x;
+  }
+  return static_cast<float>(std::max(0.0, squared - prior));
+}
+
+// What a sum of D absolute differences to the centres of one grid's cells is off by when the other
+// side is not on that grid: for a difference smaller than half a step up to a quarter, and else by
+// chance, with the deviation 1/sqrt(12) of a uniform place in a cell.
+float Codec::L1Blur() const {
+  const float dims = static_cast<float>(params_.dims);
+  return params_.l1_step * (dims / 4 + kConfidence * std::sqrt(dims / 12));
+}
+
+void Codec::Restore(float* work) const {
+  if (!is_l1()) RotateBack(signs_, params_.dims, work);
+  for (size_t i = 0; i < params_.dims; ++i) work[i] += mean_[i];
+}
+
+bool Codec::MayBeEqual(const CodeQuery& query, const uint8_t* query_coded,
+                       const uint8_t* coded) const {
+  const float distance = CodeDistance(query, coded);
+  if (is_l1()) {
+    // A cell apart in each dim, by rounding, and what lies beyond the grid.
+    const float apart = params_.l1_step * static_cast<float>(params_.dims);
+    return distance <= apart + Load(query_coded) + Load(coded);
+  }
+  // |r - r^| of each: what a decoded vector lacks.
+  const auto lacks = [](const Factors& f) { return std::sqrt(std::max(0.0f, f.norm - f.decoded)); };
+  const float apart = lacks(LoadFactors<Factors>(query_coded)) + lacks(LoadFactors<Factors>(coded));
+  // The lengths of recoded vectors are estimates.
+  constexpr float kSlack = 1.2f;
+  return std::memcmp(query_coded, coded, coded_bytes()) == 0 || distance <= kSlack * apart * apart;
 }
 
 SearchQuery Codec::PrepareQuery(const float* x, void* memory) const {
@@ -295,12 +408,7 @@ CodeQuery Codec::PrepareCode(const uint8_t* coded, void* memory) const {
   uint8_t* values = static_cast<uint8_t*>(memory);
   const size_t dims = params_.dims;
   const int bits = params_.traversal_bits;
-  const uint8_t* code = coded + factor_bytes_;
-  if (bits == 8) {
-    std::memcpy(values, code, code_bytes_);
-  } else {
-    (bits == 2 ? kernels_.unpack2 : kernels_.unpack4)(code, values, code_bytes_);
-  }
+  UnpackTraversal(coded, values);
   CodeQuery query{};
   if (is_l1()) {
     query.grid = values;
@@ -369,11 +477,17 @@ float Codec::Key(const SearchQuery& query, const uint8_t* coded) const {
 Estimate Codec::WithError(const SearchQuery& query, float key, float dot, float norm, float error,
                           float rounding) const {
   if (norm == 0) return {key, 0};
-  const float weight = params_.metric == Metric::kInnerProduct ? 1.0f : 2.0f;
+  const bool product = params_.metric == Metric::kInnerProduct;
+  const float weight = product ? 1.0f : 2.0f;
   const float spread = std::sqrt(static_cast<float>(std::max<uint32_t>(params_.dims, 2) - 1));
   const float along = dot / norm;
-  const float rest = query.norm - dot * along;
-  const float doubt = kConfidence * std::fabs(along) * error / spread;
+  float rest = query.norm - dot * along;
+  float doubt = kConfidence * std::fabs(along) * error / spread;
+  if (params_.recoded) {
+    // An error made about another mean is orthogonal to r from there: it meets all of q - r.
+    rest = product ? query.norm : key;
+    doubt = product ? 0 : kConfidence * error / spread;
+  }
   // Not std::max: a NaN, of numbers that left float's range, must stay one.
   const float across = doubt + std::sqrt(doubt * doubt + (rest <= 0 ? 0 : rest));
   // A rounded coordinate is off by a uniform part of a step, which the decoded vector meets.

@@ -24,6 +24,10 @@ struct CodecParams {
   uint8_t refinement_bits;  // 0, 2, 4 or 6; under L1 0
   uint64_t seed;
   float l1_step;  // grid step, L1 only
+  // Inner product: what lifts are made with.
+  float max_norm;
+  // Whether codes may have been made by Recode.
+  bool recoded;
 };
 
 // Stored before the traversal code of a rotated metric. r: work vector, r^ = d*y its decoded code.
@@ -106,6 +110,24 @@ class Codec {
   float SquaredNorm(const uint8_t* coded) const;
   void SetLift(uint8_t* coded, float max_norm) const;
 
+  // The work vector that a code stands for, from both planes or (`refinement` null) the first; the
+  // squared length of what it is off by. L1: the cells' centres, and the distance beyond the grid.
+  float Decode(const uint8_t* coded, const uint8_t* refinement, float* work) const;
+  // Codes what `from`, which has another mean, has coded; one that differs in nothing but mean,
+  // l1_step and max_norm. The same input gives the same bytes, and may be the output. Nulls as for
+  // Decode and Encode.
+  void Recode(const Codec& from, const uint8_t* coded, const uint8_t* refinement,
+              uint8_t* out_coded, uint8_t* out_refinement) const;
+  // Inner product: |x|^2 of a row, given what Decode made of its code, which it returned `prior`
+  // for.
+  float RowNorm(const uint8_t* coded, const float* work, float prior) const;
+  // The place of a work vector among the vectors that Transform takes (cosine: normalised): in
+  // place.
+  void Restore(float* work) const;
+  // Whether two codes may be of one vector: they are as near as two codings of one can be. Says
+  // nothing about vectors that leave float's range.
+  bool MayBeEqual(const CodeQuery& query, const uint8_t* query_coded, const uint8_t* coded) const;
+
   // `memory`: QueryBytes, 8-aligned.
   SearchQuery PrepareQuery(const float* x, void* memory) const;
   CodeQuery PrepareCode(const uint8_t* coded, void* memory) const;
@@ -128,8 +150,13 @@ class Codec {
   float Dot(const SearchQuery& query, const uint8_t* coded) const;
   float FineDot(const uint8_t* code, int bits, const SearchQuery& query, uint32_t bytes) const;
   float EncodePlane(const float* r, float step, int bits, uint8_t* values) const;
-  void EncodeRefinement(const float* work, const Factors& factors, const uint8_t* values,
-                        uint8_t* refinement) const;
+  // `prior`: of a vector that was decoded, what Decode returned; else 0.
+  void EncodeWith(const float* work, float prior, uint8_t* coded, uint8_t* refinement) const;
+  void EncodeRefinement(const float* work, float prior, const Factors& factors,
+                        const uint8_t* values, uint8_t* refinement) const;
+  void UnpackTraversal(const uint8_t* coded, uint8_t* values) const;
+  float DecodeGrid(const uint8_t* coded, float* work) const;
+  float L1Blur() const;
   float EncodeGrid(const float* work, uint8_t* values) const;
   Estimate WithError(const SearchQuery& query, float key, float dot, float norm, float error,
                      float rounding) const;
@@ -137,10 +164,10 @@ class Codec {
   CodecParams params_;
   const float* mean_;
   const uint64_t* signs_;
-  float* scratch_;       // 2 * dims
-  uint8_t* values_;      // 2 * dims
-  float mean_norm_;      // |mean|^2
-  float* rotated_mean_;  // inner product only
+  float* scratch_;   // 2 * dims
+  uint8_t* values_;  // 2 * dims
+  float mean_norm_;  // |mean|^2
+  float* rotated_mean_;
   uint32_t factor_bytes_;
   uint32_t code_bytes_;
   uint32_t refinement_bytes_;

@@ -23,4 +23,16 @@ void Rotate(const uint64_t* signs, size_t dims, float* x) {
   }
 }
 
+// Each step is its own inverse.
+void RotateBack(const uint64_t* signs, size_t dims, float* x) {
+  const simd::TransformKernels& kernels = simd::Transforms();
+  const size_t n = std::bit_floor(dims);
+  const size_t words = (dims + 63) / 64;
+  for (int round = kRotationRounds - 1; round >= 0; --round) {
+    if (n != dims) kernels.kac_step(x, dims);
+    kernels.hadamard(round % 2 == 0 ? x : x + (dims - n), n);
+    kernels.flip_signs(x, signs + round * words, dims);
+  }
+}
+
 }  // namespace ann::quant

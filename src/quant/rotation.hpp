@@ -19,5 +19,7 @@ void MakeRotation(uint64_t seed, size_t dims, uint64_t* signs);
 
 // In place.
 void Rotate(const uint64_t* signs, size_t dims, float* x);
+// Its inverse.
+void RotateBack(const uint64_t* signs, size_t dims, float* x);
 
 }  // namespace ann::quant
