@@ -250,6 +250,7 @@ class Vacuum {
       for (uint32_t i = 0; i < chunk.count; ++i) {
         if (!IsDead(chunk.tids[i])) alive |= 1u << i;
       }
+      pg::StopPoint("vacuum.chunk");
       if (alive != 0) {
         if (alive != (1u << chunk.count) - 1) Compact(at, chunk.count, alive);
         previous = at;
