@@ -194,16 +194,25 @@ def server_cpu(connection):
         return None
     try:
         postmaster = process_times(connection.info.backend_pid)[0]
-        ticks = sum(process_times(postmaster)[1:])
-        for path in Path("/proc").glob("[0-9]*"):
-            try:
-                parent, user, system, *_ = process_times(path.name)
-            except OSError:
-                continue
-            ticks += (user + system) * (parent == postmaster)
-        return ticks / os.sysconf("SC_CLK_TCK")
+        # A process that ends in between would be counted twice, or not at all.
+        ended, living = None, 0
+        while ended != (now := sum(process_times(postmaster)[1:])):
+            ended, living = now, living_ticks(postmaster)
+        return (ended + living) / os.sysconf("SC_CLK_TCK")
     except OSError:
         return None
+
+
+def living_ticks(parent):
+    """User and system ticks of all the processes that have this parent."""
+    ticks = 0
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            of, user, system, *_ = process_times(path.name)
+        except OSError:
+            continue
+        ticks += (user + system) * (of == parent)
+    return ticks
 
 
 def process_times(pid):
