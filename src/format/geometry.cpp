@@ -70,6 +70,28 @@ uint32_t BodyBytes(const Meta& meta, PageKind kind) {
   }
 }
 
+uint32_t SlotBytes(const Meta& meta, PageKind kind) {
+  switch (kind) {
+    case PageKind::kNodes:
+      return meta.slot_bytes;
+    case PageKind::kRefinement:
+      return meta.refinement_record_bytes;
+    case PageKind::kUpper:
+      return meta.upper_slot_bytes;
+    default:
+      return 0;
+  }
+}
+
+bool MaySlotsEndAt(const Meta& meta, PageKind kind, const char* page, uint32_t lower) {
+  const uint32_t end = kPageHeaderBytes + BodyBytes(meta, kind);
+  if (lower == end) return true;
+  const uint32_t slot = SlotBytes(meta, kind);
+  if (slot == 0 || lower < kPageHeaderBytes || lower > end) return false;
+  if ((lower - kPageHeaderBytes) % slot != 0) return false;
+  return std::all_of(page + lower, page + end, [](char byte) { return byte == 0; });
+}
+
 Geometry::Geometry(const Meta& meta)
     : first_stripe_(1u + 2u * meta.mean_pages),
       stripe_pages_(uint32_t{meta.node_pages} + meta.refinement_pages + meta.column_pages),

@@ -24,6 +24,11 @@ bool PlanLayout(uint32_t factor_bytes, uint32_t code_bytes, uint32_t refinement_
 
 // Bytes that the slots of a page of `kind` take, of an index laid out as `meta` says.
 uint32_t BodyBytes(const Meta& meta, PageKind kind);
+// Bytes of one of them; 0: the page is not made of slots.
+uint32_t SlotBytes(const Meta& meta, PageKind kind);
+// Whether the slots of a page may end at byte `lower` of it: behind the last one, or behind any
+// that only free slots follow which never held anything, so are all zeros.
+bool MaySlotsEndAt(const Meta& meta, PageKind kind, const char* page, uint32_t lower);
 
 class Geometry {
  public:

@@ -131,8 +131,9 @@ class Checker {
     if (pg::KindOf(image) != kind) {
       Fail(Invariant::kPage, block, kNoSlot, "unexpected kind of page");
     }
-    if (reinterpret_cast<const PageHeaderData*>(image)->pd_lower !=
-        format::kPageHeaderBytes + body_bytes) {
+    const uint32_t lower = reinterpret_cast<const PageHeaderData*>(image)->pd_lower;
+    if (lower != format::kPageHeaderBytes + body_bytes &&
+        (view_ == nullptr || !format::MaySlotsEndAt(view_->meta, kind, image, lower))) {
       Fail(Invariant::kPage, block, kNoSlot, "the page's slots end at the wrong place");
     }
   }

@@ -12,13 +12,12 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <limits>
-#include <numeric>
 
 #include "core/rng.hpp"
 #include "graph/memory_graph.hpp"
 #include "graph/select.hpp"
 #include "hnsw/hnsw.hpp"
+#include "hnsw/hnsw_backlinks.hpp"
 #include "hnsw/hnsw_recentre.hpp"
 #include "hnsw/hnsw_space.hpp"
 #include "hnsw/hnsw_walk.hpp"
@@ -45,49 +44,6 @@ struct Draft {
   uint8_t* refinement;  // of the current one
 };
 
-// The lists of one level, as linking sees them: level 0 in node slots, the others in records.
-struct BaseLists {
-  static constexpr PageKind kKind = PageKind::kNodes;
-  PageGraph& graph;
-
-  uint32_t limit() const { return graph.view().max_links(); }
-  format::Place At(NodeId id) const { return graph.view().geometry.NodeAt(id); }
-  uint32_t Neighbours(NodeId id, NodeId* out) { return graph.Neighbours(id, out); }
-  bool ReadCode(NodeId id, uint8_t* coded) { return graph.ReadCode(id, coded); }
-  template <class Scorer>
-  void Score(const NodeId* ids, uint32_t n, float* keys, Scorer&& score) {
-    graph.Score(ids, n, keys, score);
-  }
-  format::NodeSlot* On(char* page, uint32_t slot) const { return graph.view().Node(page, slot); }
-  bool Holds(const format::NodeSlot* node) const { return node->state == SlotState::kLive; }
-};
-
-struct UpperLists {
-  static constexpr PageKind kKind = PageKind::kUpper;
-  PageGraph& graph;
-  uint32_t level;
-
-  uint32_t limit() const { return graph.view().meta.m; }
-  format::Place At(RecordId id) const { return graph.view().UpperAt(id); }
-  uint32_t Neighbours(RecordId id, RecordId* out) { return graph.UpperNeighbours(id, level, out); }
-  bool ReadCode(RecordId id, uint8_t* coded) { return graph.ReadUpperCode(id, level, coded); }
-  template <class Scorer>
-  void Score(const RecordId* ids, uint32_t n, float* keys, Scorer&& score) {
-    for (uint32_t i = 0; i < n; ++i) keys[i] = graph.ScoreUpper(ids[i], level, score);
-  }
-  format::UpperSlot* On(char* page, uint32_t slot) const { return graph.view().Upper(page, slot); }
-  bool Holds(const format::UpperSlot* record) const {
-    return record->state == SlotState::kLive && record->level() == level;
-  }
-};
-
-// A back link to be written: from a list with room, or in place of `victim`.
-struct BackLink {
-  Candidate from;
-  format::Place at;
-  uint32_t victim;  // kNoId: there is room
-};
-
 }  // namespace
 
 class Inserter {
@@ -100,8 +56,7 @@ class Inserter {
         found_(alloc_),
         picks_(alloc_),
         codes_(alloc_),
-        back_links_(alloc_),
-        changed_(alloc_),
+        back_linker_(view, &graph_, context),
         pool_(alloc_) {
     const quant::Codec& codec = view_.codec;
     prepared_bytes_ = RoundUp(view_.meta.dims, 64);
@@ -109,7 +64,6 @@ class Inserter {
     view_.reloaded = [](void* self) { static_cast<Inserter*>(self)->EncodeDraft(); };
     view_.reloaded_arg = this;
     work_ = pg::AllocZero<float>(context, view_.meta.dims);
-    own_code_ = pg::AllocZero<uint8_t>(context, codec.coded_bytes());
     node_code_ = pg::AllocZero<uint8_t>(context, codec.coded_bytes());
     for (uint8_t*& coded : draft_.coded) {
       coded = pg::AllocZero<uint8_t>(context, codec.coded_bytes());
@@ -229,7 +183,7 @@ class Inserter {
         ef *= 4;
       }
     }
-    Choose(BaseLists{graph_}, graph::OwnLinks(view_.meta.m, 0));
+    Choose(BaseLists{graph_}, view_.max_links());
     return true;
   }
 
@@ -374,7 +328,7 @@ class Inserter {
       fine = LockRefinement(view_, fine_at, &blank);
     }
     pg::PageEdit edit = pg::PageEdit::Begin(view_.rel, view_.meta);
-    format::NodeSlot* node = view_.Node(edit.Edit(free.page), free.slot);
+    format::NodeSlot* node = view_.Node(edit.EditSlot(free.page, free.slot), free.slot);
     node->state = SlotState::kLive;
     node->code = format::LevelEpoch::Of(draft_.level, view_.meta.epoch);
     ++node->version;
@@ -388,7 +342,7 @@ class Inserter {
       if (chosen_[i].id != id) view_.Links(node)[node->neighbour_count++] = chosen_[i].id;
     }
     if (fine.page != nullptr) {
-      char* page = blank ? edit.EditWhole(fine) : edit.Edit(fine);
+      char* page = blank ? edit.EditWhole(fine) : edit.EditSlot(fine, fine_at.index);
       if (blank) {
         pg::InitPage(page, PageKind::kRefinement,
                      format::BodyBytes(view_.meta, PageKind::kRefinement));
@@ -402,167 +356,9 @@ class Inserter {
     return id;
   }
 
-  // --- back links -------------------------------------------------------------------------------
-
-  // Links `to`, whose neighbours are in chosen_, from those of them that gain by it.
   template <class Lists>
-  void LinkBack(Lists lists, uint32_t to) {
-    back_links_.clear();
-    for (uint32_t i = 0; i < chosen_count_; ++i) PlanBackLink(lists, chosen_[i], to, false);
-    std::sort(back_links_.begin(), back_links_.end(),
-              [](const BackLink& a, const BackLink& b) { return a.at.block < b.at.block; });
-    uint32_t held = WriteBackLinks(lists, to);
-    // A node that no list holds is lost to every walk: the nearest that can takes it.
-    for (uint32_t i = 0; i < chosen_count_ && held == 0; ++i) {
-      back_links_.clear();
-      PlanBackLink(lists, chosen_[i], to, true);
-      held = WriteBackLinks(lists, to);
-    }
-  }
-
-  // Adds what is to be done at `from` to back_links_, if anything. `forced`: whatever it loses.
-  template <class Lists>
-  void PlanBackLink(Lists& lists, Candidate from, uint32_t to, bool forced) {
-    if (from.id == to) return;  // as in WriteNode
-    uint32_t links[graph::kMaxDegree];
-    const uint32_t n = lists.Neighbours(from.id, links);
-    BackLink back{from, lists.At(from.id), kNoId};
-    if (n >= lists.limit()) back.victim = Victim(lists, from, links, n, forced);
-    if (n < lists.limit() || back.victim != kNoId) back_links_.push_back(back);
-  }
-
-  // Which of the full list of `from` gives way to the new node; kNoId: none.
-  //
-  // The heuristic of Choose, seen from the new node alone: it is refused if a neighbour is nearer
-  // to it than `from` is (that one leads to it). Else the farthest neighbour goes that another, or
-  // the new node, occludes in the same way. The distances to the new node come first: they alone
-  // settle most cases.
-  template <class Lists>
-  uint32_t Victim(Lists& lists, Candidate from, const uint32_t* links, uint32_t n, bool forced) {
-    float to_new[graph::kMaxDegree], to_own[graph::kMaxDegree], between[graph::kMaxDegree];
-    lists.Score(links, n, to_new, Scorer());
-    for (uint32_t i = 0; i < n; ++i) {
-      if (to_new[i] == std::numeric_limits<float>::infinity()) return links[i];  // it is gone
-    }
-    if (!ScoreFrom(lists, from.id, links, n, to_own)) return kNoId;
-    for (uint32_t i = 0; i < n && !forced; ++i) {
-      if (to_new[i] < from.key && to_own[i] < from.key) return kNoId;
-    }
-    uint32_t order[graph::kMaxDegree];
-    std::iota(order, order + n, 0);
-    std::sort(order, order + n, [&](uint32_t a, uint32_t b) { return to_own[a] > to_own[b]; });
-    for (uint32_t k = 0; k < n; ++k) {
-      const uint32_t i = order[k];
-      bool occluded = from.key < to_own[i] && to_new[i] < to_own[i];
-      if (!occluded && ScoreFrom(lists, links[i], links, n, between)) {
-        for (uint32_t o = k + 1; o < n && !occluded; ++o) occluded = between[order[o]] < to_own[i];
-      }
-      if (occluded && IsSpare(lists, links[i], from.id, to_own[i])) return links[i];
-    }
-    for (uint32_t k = 0; k < n; ++k) {
-      const uint32_t i = order[k];
-      if (!forced && !(from.key < to_own[i])) break;
-      if (IsSpare(lists, links[i], from.id, to_own[i])) return links[i];
-    }
-    return kNoId;
-  }
-
-  // Whether `id`, `key` away from `from`, may leave the list of `from`: a node nearer to it holds
-  // it. So the nearest that holds it never lets it go, and a search that comes near finds the way,
-  // also to a node far from all others. Two lists that drop it for the same new node would each
-  // count on the other.
-  template <class Lists>
-  bool IsSpare(Lists& lists, uint32_t id, uint32_t from, float key) {
-    for (const BackLink& planned : back_links_) {
-      if (planned.victim == id) return false;
-    }
-    uint32_t links[graph::kMaxDegree], back[graph::kMaxDegree];
-    float keys[graph::kMaxDegree];
-    const uint32_t n = lists.Neighbours(id, links);
-    if (!ScoreFrom(lists, id, links, n, keys)) return true;
-    for (uint32_t i = 0; i < n; ++i) {
-      if (links[i] == from || !(keys[i] < key || (keys[i] == key && links[i] < from))) continue;
-      const uint32_t held = lists.Neighbours(links[i], back);
-      if (std::find(back, back + held, id) != back + held) return true;
-    }
-    return false;
-  }
-
-  // Distances of `ids` from the node or record `id`. False: it is gone.
-  template <class Lists>
-  bool ScoreFrom(Lists& lists, uint32_t id, const uint32_t* ids, uint32_t n, float* keys) {
-    if (!lists.ReadCode(id, own_code_)) return false;
-    const quant::CodeQuery query = view_.codec.PrepareCode(own_code_, Prepared(0));
-    lists.Score(ids, n, keys, [&](Frame frame, const uint8_t* coded) {
-      return OrderableKey(view_.codec.CodeDistance(query, view_.InCurrentFrame(frame, coded)));
-    });
-    return true;
-  }
-
-  // Writes back_links_, which are in order of their pages: those of one page in one record. One
-  // that finds its list changed is planned again. Returns how many lists hold the new node.
-  template <class Lists>
-  uint32_t WriteBackLinks(Lists lists, uint32_t to) {
-    uint32_t held = 0;
-    constexpr int kAttempts = 3;
-    for (int attempt = 0; attempt < kAttempts && !back_links_.empty(); ++attempt) {
-      changed_.clear();
-      pg::StopPoint("insert.planned");
-      for (size_t i = 0; i < back_links_.size();) {
-        size_t end = i + 1;
-        while (end < back_links_.size() && back_links_[end].at.block == back_links_[i].at.block) {
-          ++end;
-        }
-        held += WritePage(lists, std::span<const BackLink>(&back_links_[i], end - i), to);
-        i = end;
-      }
-      back_links_.clear();
-      if (changed_.empty()) break;
-      graph_ = PageGraph(&view_);  // lists may name nodes of a stripe just added
-      for (const Candidate& from : changed_) PlanBackLink(lists, from, to, false);
-    }
-    return held;
-  }
-
-  // Locks: the page of the lists (L2 or L6), alone.
-  template <class Lists>
-  uint32_t WritePage(Lists& lists, std::span<const BackLink> links, uint32_t to) {
-    pg::PageRef page =
-        pg::ReadPage(view_.rel, links[0].at.block, BUFFER_LOCK_EXCLUSIVE, Lists::kKind);
-    pg::PageEdit edit = pg::PageEdit::Begin(view_.rel, view_.meta);
-    char* image = nullptr;
-    uint32_t held = 0;
-    for (const BackLink& back : links) {
-      const auto* slot = lists.On(page.page, back.at.index);
-      const uint32_t n = slot->neighbour_count;
-      if (n > lists.limit()) pg::ReportCorrupted(view_.rel, page.block, "a list is too long");
-      // A slot used anew is linked to no more.
-      if (!lists.Holds(slot)) continue;
-      const uint32_t* ids = view_.Links(slot);
-      // A slot used anew may be linked to from its former life.
-      if (std::find(ids, ids + n, to) != ids + n) {
-        ++held;
-        continue;
-      }
-      const uint32_t place =
-          n < lists.limit() ? n : static_cast<uint32_t>(std::find(ids, ids + n, back.victim) - ids);
-      if (place == lists.limit()) {
-        changed_.push_back(back.from);
-        continue;
-      }
-      if (image == nullptr) image = edit.Edit(page);
-      auto* changed = lists.On(image, back.at.index);
-      view_.Links(changed)[place] = to;
-      if (place == n) ++changed->neighbour_count;
-      ++held;
-    }
-    if (image != nullptr) {
-      edit.Finish();
-    } else {
-      edit.Abort();
-    }
-    pg::Release(page);
-    return held;
+  void LinkBack(Lists lists, uint32_t id) {
+    back_linker_.Link(lists, std::span<const Candidate>(chosen_, chosen_count_), id, Scorer());
   }
 
   // --- upper levels -----------------------------------------------------------------------------
@@ -631,7 +427,7 @@ class Inserter {
     const FreeSlot free = FindRecordOfEpoch(id);
     const RecordId record = view_.UpperId({free.page.block, free.slot});
     pg::PageEdit edit = pg::PageEdit::Begin(view_.rel, view_.meta);
-    format::UpperSlot* slot = view_.Upper(edit.Edit(free.page), free.slot);
+    format::UpperSlot* slot = view_.Upper(edit.EditSlot(free.page, free.slot), free.slot);
     slot->state = SlotState::kLive;
     slot->code = format::LevelEpoch::Of(level, view_.meta.epoch);
     ++slot->version;
@@ -685,12 +481,10 @@ class Inserter {
   VecOf<Candidate, Alloc> found_;
   VecOf<Candidate, Alloc> picks_;  // of found_; ids: places in it
   VecOf<uint8_t, Alloc> codes_;    // of found_
-  VecOf<BackLink, Alloc> back_links_;
-  VecOf<Candidate, Alloc> changed_;  // lists that changed between plan and lock
+  BackLinker back_linker_;
   VecOf<uint8_t, Alloc> pool_;
   size_t prepared_bytes_;
   float* work_;
-  uint8_t* own_code_;
   uint8_t* node_code_;
   Draft draft_;
   NodeId equal_ = kNoId;  // the equal node that the walk met

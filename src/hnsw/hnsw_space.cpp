@@ -47,7 +47,9 @@ bool IsAuxiliaryStripe(const IndexView& view, BlockNumber start) {
 }
 
 void InitPageOf(const IndexView& view, char* page, PageKind kind) {
-  pg::InitPage(page, kind, format::BodyBytes(view.meta, kind));
+  // Slots that were never written to are not logged (src/format/README.md).
+  const bool grows = format::SlotBytes(view.meta, kind) > 0;
+  pg::InitPage(page, kind, grows ? 0 : format::BodyBytes(view.meta, kind));
   if (kind != PageKind::kChain) return;
   // A chunk without a node is free; zeroed memory would be node 0.
   for (uint32_t i = 0; i < view.meta.chunks_per_page; ++i) view.Chunk(page, i)->node = kNoId;

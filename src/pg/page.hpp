@@ -5,6 +5,8 @@
 // reads a page releases it; an error releases all through the resource owner.
 #pragma once
 
+#include <algorithm>
+
 #include "format/geometry.hpp"
 #include "format/hnsw_format.hpp"
 
@@ -56,11 +58,20 @@ class PageEdit {
   // The copy of the page to be changed; dies at Finish or Abort. Errors: ERRCODE_INDEX_CORRUPTED
   // when the header says that the slots end elsewhere: Finish would wipe what lies behind.
   char* Edit(const PageRef& page) {
-    if (reinterpret_cast<PageHeader>(page.page)->pd_lower !=
-        format::kPageHeaderBytes + format::BodyBytes(meta_, KindOf(page.page))) {
+    if (!format::MaySlotsEndAt(meta_, KindOf(page.page), page.page,
+                               reinterpret_cast<PageHeader>(page.page)->pd_lower)) {
       ReportCorrupted(index_, page.block, "the page's slots end at the wrong place");
     }
     return GenericXLogRegisterBuffer(state_, page.buffer, 0);
+  }
+  // The same, to write to slot `slot`: the slots are made to end behind it at least.
+  char* EditSlot(const PageRef& page, uint32_t slot) {
+    char* image = Edit(page);
+    const uint32_t end =
+        format::kPageHeaderBytes + (slot + 1) * format::SlotBytes(meta_, KindOf(page.page));
+    LocationIndex& lower = reinterpret_cast<PageHeader>(image)->pd_lower;
+    lower = static_cast<LocationIndex>(std::max<uint32_t>(lower, end));
+    return image;
   }
   char* EditWhole(const PageRef& page) {
     return GenericXLogRegisterBuffer(state_, page.buffer, GENERIC_XLOG_FULL_IMAGE);

@@ -1,0 +1,109 @@
+# What inserts and updates leave: nodes that walks find, one node for equal vectors, chains that hold.
+use strict;
+use warnings;
+use Test::More;
+use PostgreSQL::Test::Utils;
+use AnnTest qw(new_node load_base recall load_queries is_intact no_crash);
+
+my $node = new_node('insert', "max_connections = 20\n");
+load_base($node, 0, 4000);
+load_queries($node, 100);
+$node->safe_psql('postgres', q{
+ALTER TABLE base RENAME TO pool;
+CREATE TABLE base (id int PRIMARY KEY, counter int NOT NULL DEFAULT 0, v vector(384));
+INSERT INTO base SELECT id, 0, v FROM pool WHERE id < 1000;
+CREATE INDEX base_counter ON base (counter);
+CREATE INDEX base_v ON base USING hnsw (v vector_cosine_ops) WITH (m = 8)});
+
+sub stat_of { return $node->safe_psql('postgres', "SELECT $_[0] FROM ann_index_stats('base_v')"); }
+
+# Every row comes back once, from a walk or from the sweep.
+sub is_complete
+{
+	my ($when) = @_;
+	is($node->safe_psql('postgres', q{SELECT count(*) || ' ' || count(DISTINCT id) FROM nearest('base', '<=>', (SELECT v FROM query WHERE id = 0), 1000000)}),
+		$node->safe_psql('postgres', q{SELECT count(*) || ' ' || count(*) FROM base}),
+		"$when: every row is returned once");
+	is_intact($node, 'base_v', "$when: intact");
+	return;
+}
+
+# Clients that insert into each other's neighbourhoods and update what others insert, so that many want
+# the same pages and lists; the counter is indexed, so no update is heap-only.
+my %scripts = (
+	insert => q{
+\set i random(1000, 3999)
+INSERT INTO base SELECT id, 0, v FROM pool WHERE id = :i ON CONFLICT DO NOTHING;
+},
+	update => q{
+\set i random(0, 999)
+UPDATE base SET counter = counter + 1 WHERE id = :i;
+});
+my @files;
+for my $name (sort keys %scripts)
+{
+	my $file = "$PostgreSQL::Test::Utils::tmp_check/$name.sql";
+	append_to_file($file, $scripts{$name});
+	push @files, '-f', "$file\@3";
+}
+my $nodes = stat_of('nodes');
+$node->command_ok([ 'pgbench', '-n', '-c', 8, '-j', 2, '-t', 1500, @files, '-h', $node->host, '-p', $node->port, 'postgres' ],
+	'eight clients insert and update');
+no_crash($node, 'no backend died');
+is_complete('after eight clients');
+cmp_ok(stat_of('nodes'), '<=', $node->safe_psql('postgres', 'SELECT count(DISTINCT id) FROM base'),
+	'updates of another column make no nodes');
+cmp_ok(stat_of('chain_chunks'), '>=', 500, 'their rows are in chains');
+is(stat_of('unreachable'), 0, 'walks reach every node');
+
+# Rows updated over and over, one by one: their chains hold all versions until vacuum, then one.
+$node->safe_psql('postgres', 'VACUUM base');
+$nodes = stat_of('nodes');
+$node->safe_psql('postgres', 'UPDATE base SET counter = counter + 1 WHERE id < 100') for 1 .. 20;
+is(stat_of('nodes'), $nodes, 'twenty updates of a hundred rows make no nodes');
+is_complete('after twenty updates');
+$node->safe_psql('postgres', 'VACUUM base');
+is(stat_of('rows'), $node->safe_psql('postgres', 'SELECT count(*) FROM base'), 'vacuum leaves one version of each row');
+is_complete('after their vacuum');
+
+# An equal vector is found wherever the walk meets it, and by each of several rows of one statement.
+$node->safe_psql('postgres', 'INSERT INTO base SELECT 10000 + id, 0, v FROM base WHERE id < 500');
+is(stat_of('nodes'), $nodes, 'copies of rows make no nodes');
+is_complete('after copies');
+$node->safe_psql('postgres', 'DELETE FROM base WHERE id >= 10000');
+
+my $recall = recall($node, 'base', '<=>', 10);
+$node->safe_psql('postgres', 'REINDEX INDEX base_v');
+my $fresh = recall($node, 'base', '<=>', 10);
+cmp_ok($recall, '>=', $fresh - 0.01, "recall\@10 $recall, of a fresh index $fresh");
+
+# All nodes are dead, and a vacuum was cancelled before it freed them. Rows that come now find nobody alive
+# where they look: the first is to become the entry point, the others are to be found from there.
+$node->safe_psql('postgres', q{
+CREATE TABLE lost (id int, v vector(16));
+INSERT INTO lost SELECT i, random_vector(16 + 0 * i) FROM generate_series(1, 2000) i;
+CREATE INDEX lost_v ON lost USING hnsw (v vector_l2_ops) WITH (m = 8);
+DELETE FROM lost});
+my $out = '';
+my $vacuum = IPC::Run::start(
+	[ 'psql', '-X', '-d', $node->connstr('postgres'), map { ('-c', $_) } 'SET vacuum_cost_delay = 100', 'SET vacuum_cost_limit = 1', 'VACUUM (INDEX_CLEANUP ON) lost' ],
+	'>', \$out, '2>', \$out);
+# 30 node pages, at ten a second in each of three passes: three seconds from the last death to the first freed slot.
+$node->poll_query_until('postgres', q{SELECT dead_slots = 2000 FROM ann_index_stats('lost_v')}) or die 'not all nodes died';
+$node->safe_psql('postgres', q{SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE query LIKE '%VACUUM%lost%' AND pid <> pg_backend_pid()});
+$vacuum->finish;
+is($node->safe_psql('postgres', q{SELECT dead_slots FROM ann_index_stats('lost_v')}), 2000, 'a cancelled vacuum leaves dead nodes only');
+$node->safe_psql('postgres', 'INSERT INTO lost SELECT i, random_vector(16 + 0 * i) FROM generate_series(1, 50) i');
+for my $when ('beside dead nodes', 'after their vacuum')
+{
+	is($node->safe_psql('postgres', q{
+SET enable_seqscan = off;
+SET hnsw.iterative_scan = off;
+SET hnsw.ef_search = 1000;
+SELECT count(*) FROM (SELECT id FROM lost ORDER BY v <-> array_fill(0.1::real, ARRAY[16])::vector LIMIT 1000) r}), 50, "$when: one walk finds every row");
+	is_intact($node, 'lost_v', "$when: intact");
+	$node->safe_psql('postgres', 'VACUUM lost');
+}
+
+$node->stop;
+done_testing();
