@@ -10,42 +10,18 @@
 
 namespace ann::graph {
 
-// The relative-neighbourhood heuristic (Malkov and Yashunin 2018, Algorithm 4): a candidate is
-// taken unless one already taken is nearer to it than it is to the node, so that links point in
-// different directions. Places left over go to the nearest of those passed over
-// (keepPrunedConnections), which holds near-duplicate clusters together.
-//
-// `candidates`: distinct, nearest first, without the node itself, at most kMaxCandidates; reordered
-// so that the taken ones stand first and the others behind them. `prepare(t, id)` is called when
-// `id` is taken as number t; `distance(t, id)` is asked between it and later candidates. Returns
-// how many were taken, at most `limit`.
 inline constexpr uint32_t kMaxCandidates = 1024;
 
-template <class Prepare, class Distance>
-uint32_t SelectNeighbours(std::span<Candidate> candidates, uint32_t limit, Prepare&& prepare,
-                          Distance&& distance) {
-  const uint32_t all = static_cast<uint32_t>(std::min<size_t>(candidates.size(), kMaxCandidates));
-  if (all <= limit) return all;
-  Candidate passed[kMaxCandidates];
-  uint32_t passed_count = 0, taken = 0, seen = 0;
-  for (; seen < all && taken < limit; ++seen) {
-    const Candidate c = candidates[seen];
-    bool keep = true;
-    for (uint32_t t = 0; t < taken && keep; ++t) keep = !(distance(t, c.id) < c.key);
-    if (keep) {
-      candidates[taken] = c;
-      prepare(taken++, c.id);
-    } else {
-      passed[passed_count++] = c;
-    }
-  }
-  // Those seen and not taken fit exactly between the taken ones and the ones never seen.
-  std::copy_n(passed, passed_count, candidates.begin() + taken);
-  return std::min(limit, taken + passed_count);
-}
-
-// The same for a list that keeps `kept` neighbours and has room for `more`: taken are numbered from
-// `kept`, and the kept ones are numbers 0 to kept - 1 to `distance`. Returns how many were taken.
+// The relative-neighbourhood heuristic (Malkov and Yashunin 2018, Algorithm 4): a candidate is
+// taken unless a neighbour is nearer to it than it is to the node, so that links point in different
+// directions. Places left over go to the nearest of those passed over (keepPrunedConnections),
+// which holds near-duplicate clusters together.
+//
+// The list keeps `kept` neighbours and has room for `more`. `candidates`: distinct, nearest first,
+// without the node itself and the kept ones, at most kMaxCandidates; reordered so that the taken
+// ones stand first and the others behind them. `distance(t, id)` is asked between neighbour number
+// t, the kept ones being 0 to kept - 1, and a candidate; `prepare(t, id)` is called when `id` is
+// taken as number t. Returns how many were taken.
 template <class Prepare, class Distance>
 uint32_t SelectMoreNeighbours(std::span<Candidate> candidates, uint32_t kept, uint32_t more,
                               Prepare&& prepare, Distance&& distance) {
@@ -63,8 +39,17 @@ uint32_t SelectMoreNeighbours(std::span<Candidate> candidates, uint32_t kept, ui
       passed[passed_count++] = c;
     }
   }
+  // Those seen and not taken fit exactly between the taken ones and the ones never seen.
   std::copy_n(passed, passed_count, candidates.begin() + taken);
   return std::min(more, taken + passed_count);
+}
+
+// The same for a new list of at most `limit`; all candidates where they are no more.
+template <class Prepare, class Distance>
+uint32_t SelectNeighbours(std::span<Candidate> candidates, uint32_t limit, Prepare&& prepare,
+                          Distance&& distance) {
+  if (candidates.size() <= limit) return static_cast<uint32_t>(candidates.size());
+  return SelectMoreNeighbours(candidates, 0, limit, prepare, distance);
 }
 
 // A node that no list holds is lost to every walk. Of the candidates that SelectNeighbours did not

@@ -2,6 +2,7 @@
 #include "hnsw/hnsw_repair.hpp"
 
 #include <algorithm>
+#include <span>
 
 #include "graph/select.hpp"
 #include "hnsw/hnsw_walk.hpp"
@@ -18,6 +19,7 @@ using Alloc = pg::PgAllocator<std::byte>;
 // Chooses new lists from what the old ones and those of their dead members name; no search. The
 // layer says where the graph lies:
 //   Neighbours(id, out)  ids that `id` links to        ReadCode(id, coded)  false: the id is gone
+//   IsWithin(id)         false: it lies behind the file's end as the repair knows it
 class ListChoice {
  public:
   ListChoice(const IndexView& view, MemoryContext context)
@@ -34,14 +36,15 @@ class ListChoice {
     prepared_.resize(prepared_bytes_ * (view.max_links() + 1));
   }
 
-  // Live ids to put in the places of the dead members of `links`, the list of `self`, whose code is
-  // `coded`: at most `wanted`, the best first, written to `out`. Returns their number. The others
-  // of the list stay, so only what the dead ones led to is weighed, against these others and among
-  // itself.
+  // Live ids to put in the places of those of `links`, the list of `self`, that are dead (or gone:
+  // freed beside an insert that chose them); the best first, written to `out`. Returns their
+  // number. The others of the list stay, so only what the dead ones led to is weighed, against
+  // these others and among itself. `coded`: the code of `self`.
   template <class Layer>
   uint32_t Replace(Layer&& layer, const IdSet& dead, uint32_t self, const uint8_t* coded,
-                   const uint32_t* links, uint32_t n, uint32_t wanted, uint32_t* out) {
-    Gather(layer, dead, self, coded, links, n, wanted);
+                   const uint32_t* links, uint32_t n, uint32_t* out) {
+    const uint32_t wanted = SplitList(layer, dead, self, links, n);
+    Gather(layer, dead, coded, wanted);
     std::sort(candidates_.begin(), candidates_.end(), Nearer);
     if (candidates_.size() > graph::kMaxCandidates) candidates_.resize(graph::kMaxCandidates);
     const uint32_t taken = graph::SelectMoreNeighbours(
@@ -51,6 +54,8 @@ class ListChoice {
     for (uint32_t t = 0; t < taken; ++t) out[t] = ids_[candidates_[t].id];
     return taken;
   }
+  // Whether the list given to Replace last loses its member at `place`.
+  bool IsLost(uint32_t place) const { return lost_[place]; }
 
  private:
   // Where most nodes died, the live ones are looked for beyond the second hop, through this many.
@@ -63,24 +68,37 @@ class ListChoice {
     return view_.codec.PrepareCode(coded, prepared_.data() + place * prepared_bytes_);
   }
 
-  // Candidates (ids: places in ids_ and codes_): what can be reached through the dead members of
-  // the list. Its live ones are prepared as taken_, kept_ in number.
+  // Tells the lost of a list, whose dead are the first bridges, from those that stay: these are
+  // prepared as taken_, kept_ in number. Returns how many are lost.
   template <class Layer>
-  void Gather(Layer& layer, const IdSet& dead, uint32_t self, const uint8_t* coded,
-              const uint32_t* links, uint32_t n, uint32_t wanted) {
+  uint32_t SplitList(Layer& layer, const IdSet& dead, uint32_t self, const uint32_t* links,
+                     uint32_t n) {
     seen_.Reset(512);
     seen_.Insert(self);
-    bridges_.clear(), ids_.clear(), codes_.clear(), candidates_.clear();
+    bridges_.clear();
+    uint32_t lost = 0;
     kept_ = 0;
     for (uint32_t i = 0; i < n; ++i) {
-      if (!seen_.Insert(links[i])) continue;
+      seen_.Insert(links[i]);
+      lost_[i] = false;
       if (dead.Contains(links[i])) {
         bridges_.push_back(links[i]);
+        lost_[i] = true;
       } else if (layer.ReadCode(links[i], scratch_.data())) {
         taken_[kept_] = Prepare(kept_, scratch_.data());
         ++kept_;
+      } else {
+        lost_[i] = layer.IsWithin(links[i]);
       }
+      lost += lost_[i];
     }
+    return lost;
+  }
+
+  // Candidates (ids: places in ids_ and codes_): what can be reached through the bridges.
+  template <class Layer>
+  void Gather(Layer& layer, const IdSet& dead, const uint8_t* coded, uint32_t wanted) {
+    ids_.clear(), codes_.clear(), candidates_.clear();
     const quant::CodeQuery own = Prepare(view_.max_links(), coded);
     const size_t second_hop = bridges_.size();
     for (size_t b = 0; b < bridges_.size() && b < kMaxBridges; ++b) {
@@ -118,6 +136,7 @@ class ListChoice {
   VecOf<uint8_t, Alloc> prepared_;
   VecOf<uint8_t, Alloc> scratch_;
   size_t prepared_bytes_;
+  bool lost_[graph::kMaxDegree];
   uint32_t kept_ = 0;
   quant::CodeQuery taken_[graph::kMaxDegree];
 };
@@ -125,15 +144,15 @@ class ListChoice {
 struct BaseLists {
   PageGraph& graph;
   uint32_t Neighbours(NodeId id, NodeId* out) { return graph.Neighbours(id, out); }
-  bool ReadCode(NodeId id, uint8_t* coded) {
-    return id < graph.id_limit() && graph.ReadCode(id, coded);
-  }
+  bool IsWithin(NodeId id) const { return id < graph.id_limit(); }
+  bool ReadCode(NodeId id, uint8_t* coded) { return IsWithin(id) && graph.ReadCode(id, coded); }
 };
 
 struct UpperLists {
   PageGraph& graph;
   uint32_t level;
   uint32_t Neighbours(RecordId id, RecordId* out) { return graph.UpperNeighbours(id, level, out); }
+  bool IsWithin(RecordId id) const { return graph.view().UpperAt(id).block < graph.blocks(); }
   bool ReadCode(RecordId id, uint8_t* coded) { return graph.ReadUpperCode(id, level, coded); }
 };
 
@@ -160,8 +179,9 @@ class GraphRepair {
     if (dead_.count() > 0) {
       tour_.ForNodePages([&](BlockNumber block) {
         RepairPage<Nodes>(block);
-        OfferBack();
+        if (backlinks_.size() >= kMaxBacklinks) WriteBacklinks();
       });
+      WriteBacklinks();
       in_links_.resize(graph_.id_limit(), 0);
       tour_.ForNodePages([this](BlockNumber block) { CountInLinks(block); });
       tour_.ForNodePages([this](BlockNumber block) { AdoptOrphans(block); });
@@ -180,6 +200,8 @@ class GraphRepair {
     NodeId from;
     NodeId to;
   };
+  // 2 MB.
+  static constexpr size_t kMaxBacklinks = 1u << 18;
 
   // What differs between the lists of nodes and of records.
   struct Nodes {
@@ -214,7 +236,6 @@ class GraphRepair {
   template <class Kind>
   void RepairPage(BlockNumber block) {
     constexpr int kAttempts = 4;
-    backlinks_.clear();
     for (int attempt = 0; attempt < kAttempts; ++attempt) {
       if (tour_.CopyPage(block) != Kind::kKind) return;
       ChooseLists<Kind>(block);
@@ -239,30 +260,28 @@ class GraphRepair {
       // Not the copied page's, which may be of another epoch than the view.
       if (!Kind::Layer(graph_, item).ReadCode(self, own_code_.data())) continue;
       uint32_t replacements[graph::kMaxDegree];
-      const uint32_t lost = static_cast<uint32_t>(
-          std::count_if(links, links + n, [&](uint32_t id) { return dead.Contains(id); }));
       const uint32_t found = choice_.Replace(Kind::Layer(graph_, item), dead, self,
-                                             own_code_.data(), links, n, lost, replacements);
-      AddFix(slot, dead, links, n, replacements, found);
+                                             own_code_.data(), links, n, replacements);
+      AddFix(slot, links, n, replacements, found);
     }
   }
 
-  // The others keep their places and what has no replacement is filled from the end, so that few
-  // bytes change.
-  void AddFix(uint32_t slot, const IdSet& dead, const uint32_t* links, uint32_t n,
-              const uint32_t* replacements, uint32_t found) {
+  // What stays keeps its place, replacements take those of the lost, and what has none is filled
+  // from the end: so few bytes change.
+  void AddFix(uint32_t slot, const uint32_t* links, uint32_t n, const uint32_t* replacements,
+              uint32_t found) {
     const uint32_t start = static_cast<uint32_t>(new_links_.size());
     new_links_.insert(new_links_.end(), links, links + n);
     uint32_t* list = new_links_.data() + start;
     uint32_t used = 0, count = n;
-    for (uint32_t i = 0; i < count;) {
-      if (!dead.Contains(list[i])) {
-        ++i;
-      } else if (used < found) {
-        list[i++] = replacements[used++];
-      } else {
-        list[i] = list[--count];
+    for (uint32_t i = 0; i < count; ++i) {
+      if (!choice_.IsLost(i)) continue;
+      if (used < found) {
+        list[i] = replacements[used++];
+        continue;
       }
+      while (count > i + 1 && choice_.IsLost(count - 1)) --count;
+      list[i] = list[--count];
     }
     new_links_.resize(start + count);
     fixes_.push_back({slot, start, count});
@@ -311,76 +330,100 @@ class GraphRepair {
         const NodeId id = new_links_[fix.start + i];
         if (std::find(old_links, old_links + then->neighbour_count, id) ==
             old_links + then->neighbour_count) {
-          backlinks_.push_back({id, first + fix.slot});
+          NoteBacklink({id, first + fix.slot});
         }
       }
     }
   }
 
   // A repaired node has lost ways that led to it through the dead: a new neighbour with room links
-  // back. Lists that are still to be repaired will choose for themselves.
-  void OfferBack() {
-    for (const Backlink& offer : backlinks_) {
-      NodeId links[graph::kMaxDegree];
-      const uint32_t n = graph_.Neighbours(offer.from, links);
-      if (n >= view_.max_links() || std::any_of(links, links + n, [&](NodeId id) {
-            return id == offer.to || dead_.Contains(id);
-          })) {
-        continue;
-      }
-      CHECK_FOR_INTERRUPTS();
-      LinkBack(offer);
-    }
+  // back. These links are written page by page when there are many, one record a page.
+  void NoteBacklink(const Backlink& link) {
+    NodeId links[graph::kMaxDegree];
+    if (graph_.Neighbours(link.from, links) < view_.max_links()) backlinks_.push_back(link);
   }
 
-  // Locks: the node page (L2).
-  void LinkBack(const Backlink& offer) {
-    const format::Place at = view_.geometry.NodeAt(offer.from);
-    pg::PageRef page = pg::ReadPage(view_.rel, at.block, BUFFER_LOCK_EXCLUSIVE, PageKind::kNodes);
-    const format::NodeSlot* node = view_.Node(page.page, at.index);
-    const NodeId* end = view_.Links(node) + node->neighbour_count;
-    if (node->state == SlotState::kLive && node->neighbour_count < view_.max_links() &&
-        std::find(view_.Links(node), end, offer.to) == end) {
-      pg::PageEdit edit = pg::PageEdit::Begin(view_.rel, view_.meta);
-      format::NodeSlot* changed = view_.Node(edit.Edit(page), at.index);
-      view_.Links(changed)[changed->neighbour_count++] = offer.to;
+  void WriteBacklinks() {
+    std::sort(backlinks_.begin(), backlinks_.end(), [](const Backlink& a, const Backlink& b) {
+      return a.from != b.from ? a.from < b.from : a.to < b.to;
+    });
+    const uint32_t per_page = view_.meta.slots_per_page;
+    for (size_t i = 0, end; i < backlinks_.size(); i = end) {
+      for (end = i + 1; end < backlinks_.size(); ++end) {
+        if (backlinks_[end].from / per_page != backlinks_[i].from / per_page) break;
+      }
+      pg::VacuumDelay();
+      LinkBack(std::span<const Backlink>(backlinks_.data() + i, end - i));
+    }
+    backlinks_.clear();
+  }
+
+  // `links`: from nodes of one page. Locks: the node page (L2).
+  void LinkBack(std::span<const Backlink> links) {
+    const BlockNumber block = view_.geometry.NodeAt(links.front().from).block;
+    pg::PageRef page = pg::ReadPage(view_.rel, block, BUFFER_LOCK_EXCLUSIVE, PageKind::kNodes);
+    pg::PageEdit edit = pg::PageEdit::Begin(view_.rel, view_.meta);
+    char* copy = edit.Edit(page);
+    bool changed = false;
+    for (const Backlink& link : links) {
+      changed |= AddLink(view_.Node(copy, view_.geometry.NodeAt(link.from).index), link.to);
+    }
+    if (changed) {
       edit.Finish();
+    } else {
+      edit.Abort();
     }
     pg::Release(page);
   }
 
-  // Calls use(id, node) for the live nodes of a page, with a copy of it.
-  template <class Use>
-  void ForLiveNodes(BlockNumber block, Use&& use) {
+  // False: the list is full, has the link, or is yet to be repaired: it will choose for itself.
+  bool AddLink(format::NodeSlot* node, NodeId to) {
+    const uint32_t n = node->neighbour_count;
+    NodeId* links = view_.Links(node);
+    if (node->state != SlotState::kLive || n >= view_.max_links() ||
+        std::any_of(links, links + n, [&](NodeId id) { return id == to || dead_.Contains(id); })) {
+      return false;
+    }
+    links[node->neighbour_count++] = to;
+    return true;
+  }
+
+  bool IsCounted(NodeId id) const { return id < in_links_.size(); }
+
+  // How many lists each live node stands in, up to 255; 255 for all others.
+  void CountInLinks(BlockNumber block) {
     if (tour_.CopyPage(block) != PageKind::kNodes) return;
     for (uint32_t slot = 0; slot < view_.meta.slots_per_page; ++slot) {
       const format::NodeSlot* node = view_.Node(tour_.image(), slot);
-      if (node->state == SlotState::kLive) use(tour_.FirstId(block) + slot, node);
-    }
-  }
-  bool IsCounted(NodeId id) const { return id < in_links_.size(); }
-
-  // How many lists each node stands in, up to 255.
-  void CountInLinks(BlockNumber block) {
-    ForLiveNodes(block, [this](NodeId, const format::NodeSlot* node) {
+      const NodeId id = tour_.FirstId(block) + slot;
+      if (node->state != SlotState::kLive) {
+        if (IsCounted(id)) in_links_[id] = UINT8_MAX;
+        continue;
+      }
       const NodeId* links = view_.Links(node);
       for (uint32_t i = 0; i < node->neighbour_count; ++i) {
         if (IsCounted(links[i]) && in_links_[links[i]] < UINT8_MAX) ++in_links_[links[i]];
       }
-    });
+    }
   }
 
   // A node that no list names any more is found by the sweep only: one of its neighbours takes it
-  // in.
+  // in. Pages without such nodes are not read.
   void AdoptOrphans(BlockNumber block) {
-    ForLiveNodes(block, [this](NodeId id, const format::NodeSlot* node) {
-      if (!IsCounted(id) || in_links_[id] > 0) return;
+    const NodeId first = tour_.FirstId(block), slots = view_.meta.slots_per_page;
+    bool read = false;
+    for (NodeId id = first; id < first + slots && IsCounted(id); ++id) {
+      if (in_links_[id] > 0) continue;
+      if (!read && tour_.CopyPage(block) != PageKind::kNodes) return;
+      read = true;
+      const format::NodeSlot* node = view_.Node(tour_.image(), id - first);
+      if (node->state != SlotState::kLive) continue;
       CHECK_FOR_INTERRUPTS();
       const NodeId* links = view_.Links(node);
       for (uint32_t i = 0; i < node->neighbour_count; ++i) {
-        if (IsCounted(links[i]) && Adopt(links[i], id)) return;
+        if (IsCounted(links[i]) && Adopt(links[i], id)) break;
       }
-    });
+    }
   }
 
   // Links `from` to `orphan`; in a full list, in place of the node that most others link to. False:

@@ -62,13 +62,12 @@ class Vacuum {
     if (dead_.count() > 0) tour_.ForNodePages([this](BlockNumber block) { FreeNodes(block); });
     WriteMeta();
     stats_->num_index_tuples = static_cast<double>(rows_);
-    stats_->pages_free = free_pages_;
+    // Pages whose slots are all free; they can be used at once.
+    stats_->pages_deleted = stats_->pages_free = free_pages_;
+    stats_->pages_newly_deleted += emptied_pages_;
   }
 
  private:
-  // --- pages
-  // --------------------------------------------------------------------------------------
-
   // --- pass 1
   // -------------------------------------------------------------------------------------
 
@@ -114,7 +113,10 @@ class Vacuum {
     pg::StopPoint("vacuum.read");
     const uint32_t died = TakeHeads(block);
     dead += died, nodes_ -= died;
-    if (free + dead == view_.meta.slots_per_page) ++free_pages_;
+    if (free + dead == view_.meta.slots_per_page) {
+      ++free_pages_;
+      emptied_pages_ += dead > 0;
+    }
     if (free > 0 && HasRefinement(first)) RecordRoom(view_, block);
   }
 
@@ -498,6 +500,7 @@ class Vacuum {
   uint64_t nodes_ = 0;  // with rows
   uint64_t rows_ = 0;
   BlockNumber free_pages_ = 0;
+  BlockNumber emptied_pages_ = 0;  // by this vacuum
   NodeId any_live_ = kNoId;
 
   uint32_t best_level_ = 0;

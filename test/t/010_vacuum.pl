@@ -11,6 +11,14 @@ my $node = new_node('vacuum', "wal_consistency_checking = 'generic'\nmin_paralle
 my $standby = new_standby($node, 'vacuum_standby');
 
 sub sql { return $node->safe_psql('postgres', $_[0]); }
+# What VACUUM VERBOSE says of a table.
+sub verbose
+{
+	my ($table) = @_;
+	my ($rc, $out, $err) = $node->psql('postgres', "SET maintenance_work_mem = '1MB'; VACUUM (VERBOSE, INDEX_CLEANUP ON) $table");
+	is($rc, 0, "$table is vacuumed");
+	return $err;
+}
 sub stat_of { return sql("SELECT $_[1] FROM ann_index_stats('$_[0]')"); }
 
 # Passes when a search without end gives the table's rows, each once.
@@ -58,8 +66,12 @@ is_sound('base', 'ten left');
 is(stat_of('base_v', 'unreachable'), 0, 'ten left: all are linked');
 sql('DELETE FROM base WHERE id <> 5; VACUUM (INDEX_CLEANUP ON) base');
 is_sound('base', 'one left');
-sql('DELETE FROM base; VACUUM (INDEX_CLEANUP ON) base');
+sql('DELETE FROM base');
+my $report = verbose('base');
 is_sound('base', 'none left');
+my $node_pages = stat_of('base_v', 'node_pages');
+like($report, qr/index "base_v": pages: \d+ in total, 1 newly deleted, $node_pages currently deleted, $node_pages reusable/,
+	'none left: a page was emptied now, all are free to be used');
 is(stat_of('base_v', 'nodes, rows, dead_slots, upper_records, chain_chunks, levels'), '0|0|0|0|0|0', 'none left: nothing is in use');
 my $size = sql(q{SELECT pg_relation_size('base_v')});
 sql('INSERT INTO base SELECT * FROM pool WHERE id < 4000');
@@ -117,6 +129,26 @@ my $pages = stat_of('copies_v', 'chain_pages');
 sql('INSERT INTO copies SELECT 10000 + i, (SELECT v FROM pool WHERE id = 700) FROM generate_series(1, 9000) i');
 is_sound('copies', 'copies again');
 is(stat_of('copies_v', 'chain_pages'), $pages, 'copies again: in the same pages');
+
+# --- more dead rows than maintenance_work_mem holds: the index is passed through twice ------------------------
+# 10,000 vectors, each of 19 rows; 9,000 of them die, some in each of the two, the others lose half of their rows.
+sql(q{
+CREATE TABLE many (id int, v vector(3));
+INSERT INTO many SELECT i, ARRAY[hashint4(i % 10000), hashint4(i % 10000 + 10000), hashint4(i % 10000 + 20000)]::vector
+  FROM generate_series(0, 189999) i;
+CREATE INDEX many_v ON many USING hnsw (v vector_l2_ops) WITH (m = 4, ef_construction = 16);
+DELETE FROM many WHERE id % 10000 < 9000 OR id % 20000 < 10000});
+$report = verbose('many');
+# From 17 on the server keeps dead TIDs in less memory.
+like($report, qr/index scans: 2/, 'many dead rows: two passes') if sql('SHOW server_version_num') < 170000;
+is_intact($node, 'many_v', 'many dead rows: intact');
+is(stat_of('many_v', 'nodes, rows, dead_slots'), '1000|9000|0', 'many dead rows: nodes and rows that are left');
+is(sql(q{SELECT reltuples FROM pg_class WHERE relname = 'many_v'}), 9000, 'many dead rows: the server knows how many are left');
+is(sql(q{
+SET enable_seqscan = off;
+WITH found AS MATERIALIZED (SELECT id FROM many ORDER BY v <-> '[1,2,3]' LIMIT 1000000)
+SELECT count(*), count(DISTINCT id), bool_and(id % 10000 >= 9000 AND id % 20000 >= 10000) FROM found}),
+	'9000|9000|t', 'many dead rows: the others are found');
 
 # --- standby --------------------------------------------------------------------------------------------------
 $node->wait_for_catchup($standby, 'replay', $node->lsn('insert'));
