@@ -150,10 +150,9 @@ struct Meta {
   uint32_t recentring;  // 1: codes of epoch - 1 may be left
   uint64_t node_count;  // as of the last build or vacuum
   uint64_t row_count;
-  uint64_t mean_rows;         // rows that the mean of the epoch stands for
-  uint64_t calibrated_nodes;  // nodes when default_ef was found
+  uint64_t mean_rows;  // that the mean of the epoch stands for
 };
-static_assert(sizeof(Meta) == 144 && alignof(Meta) == 8);
+static_assert(sizeof(Meta) == 136 && alignof(Meta) == 8);
 static_assert(offsetof(Meta, dims) == 16 && offsetof(Meta, seed) == 56 &&
               offsetof(Meta, entry) == 88 && offsetof(Meta, node_count) == 112);
 

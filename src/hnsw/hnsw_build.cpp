@@ -433,7 +433,6 @@ void WriteGraph(BuildState& state) {
   Meta& meta = state.view->meta;
   meta.max_norm[0] = state.graph->max_norm();
   meta.mean_rows = std::max<uint64_t>(state.sampled, state.graph->size());
-  meta.calibrated_nodes = state.graph->size();
   Writer(state).Write();
   if (RelationNeedsWAL(state.index)) pg::LogPages(state.index);
   FreeSpaceMapVacuum(state.index);

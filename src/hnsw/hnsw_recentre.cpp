@@ -69,8 +69,9 @@ class Recentring {
     work_ = pg::AllocZero<float>(context, view.meta.dims);
   }
 
-  void Run() {
-    if (view_.meta.recentring == 0 && !Begin()) return;
+  // `reached`: the nodes that there are, by the highest id; 0: to be estimated.
+  void Run(uint64_t reached) {
+    if (view_.meta.recentring == 0 && !Begin(reached)) return;
     tour_.ForNodePages([this](BlockNumber block) { RecodeNodes(view_, block); });
     tour_.ForAuxiliaryPages([this](BlockNumber block) { RecodeRecords(block); });
     ChangeMeta([](Meta* meta) { meta->recentring = 0; });
@@ -146,12 +147,12 @@ class Recentring {
   // --------------------------------------------------------------------------
 
   // False: there is no need of it.
-  bool Begin() {
+  bool Begin(uint64_t reached) {
     // Somebody else may have been through with it just now.
-    const BlockNumber blocks = RelationGetNumberOfBlocks(view_.rel);
-    if (view_.geometry.IdLimit(blocks) < DueAt(view_.meta)) return false;
+    if (reached > 0 && reached < DueAt(view_.meta)) return false;
     const Sample sample = TakeSample();
-    if (sample.count == 0 || sample.nodes < DueAt(view_.meta)) return false;
+    if (reached == 0) reached = sample.nodes;
+    if (sample.count == 0 || reached < DueAt(view_.meta)) return false;
     double drift = 0;
     for (uint32_t i = 0; i < view_.meta.dims; ++i) drift += sample.means[i] * sample.means[i];
     const double spread = sample.squared / static_cast<double>(sample.count) - drift;
@@ -163,7 +164,7 @@ class Recentring {
     if (due) WriteMean(sample, step);
     const uint32_t next = view_.meta.epoch + 1;
     ChangeMeta([&](Meta* meta) {
-      meta->mean_rows = sample.nodes;
+      meta->mean_rows = reached;
       if (!due) return;
       meta->epoch = next;
       meta->recentring = 1;
@@ -275,21 +276,27 @@ class Recentring {
   float* work_;
 };
 
-void Recentre(Relation index, BufferAccessStrategy strategy) {
+void Recentre(Relation index, BufferAccessStrategy strategy, uint64_t reached) {
   if (!ConditionalLockPage(index, kRecentreLock, ExclusiveLock)) return;
   MemoryContext context =
       AllocSetContextCreate(CurrentMemoryContext, "ann hnsw recentring", ALLOCSET_DEFAULT_SIZES);
   MemoryContext old = MemoryContextSwitchTo(context);
   IndexView* view = OpenIndex(index, context);
-  Recentring(*view, strategy, context).Run();
+  Recentring(*view, strategy, context).Run(reached);
   MemoryContextSwitchTo(old);
   MemoryContextDelete(context);
   UnlockPage(index, kRecentreLock, ExclusiveLock);
 }
 
+// Coarser codes hardly move with a mean that moves by less than a cell: their errors would all
+// point the same way (src/quant/README.md). L1 moves by whole cells.
+constexpr int kFewestBits = 6;
+
 // Whether re-centring is under way, or due by the most nodes that there can be.
 bool MayBeDue(const Meta& meta, uint64_t nodes) {
-  return meta.recentring != 0 || nodes >= DueAt(meta);
+  if (meta.recentring != 0) return true;
+  return nodes >= DueAt(meta) && (static_cast<Metric>(meta.metric) == Metric::kL1 ||
+                                  meta.traversal_bits + meta.refinement_bits >= kFewestBits);
 }
 
 }  // namespace
@@ -300,7 +307,7 @@ void RecentreIfGrown(IndexView* view, NodeId id) {
   // more places than nodes.
   const BlockNumber blocks = RelationGetNumberOfBlocks(view->rel);
   if (view->geometry.IdLimit(blocks) > 2 * kMostInline) return;
-  Recentre(view->rel, nullptr);
+  Recentre(view->rel, nullptr, uint64_t{id} + 1);
   // A view lasts as long as its statement: it must not try again for each row.
   RefreshFrames(view);
 }
@@ -311,7 +318,7 @@ void RecentreInVacuum(Relation index, BufferAccessStrategy strategy) {
   pg::Release(page);
   CheckMeta(index, meta);
   const NodeId limit = format::Geometry(meta).IdLimit(RelationGetNumberOfBlocks(index));
-  if (MayBeDue(meta, limit)) Recentre(index, strategy);
+  if (MayBeDue(meta, limit)) Recentre(index, strategy, 0);
 }
 
 void RecodeNodes(const IndexView& view, BlockNumber block) {

@@ -37,7 +37,7 @@ my @fields = (
 	[ META, 'entry_level', 116, 4, $all, 'must' ],
 	[ META, 'hints', 121, 3, $all, 'must' ],
 	[ META, 'recentring', 132, 4, $all, 'must' ],
-	[ META, 'counts', 136, 32, $all, 'may' ],
+	[ META, 'counts', 136, 24, $all, 'may' ],
 	[ META, 'tail', TAIL, 4, $all, 'must' ],
 	[ MEAN, 'a value', HEADER, 96, $all, 'may' ],
 	[ MEAN, 'tail', TAIL, 4, $all, 'must' ],

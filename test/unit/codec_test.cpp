@@ -42,19 +42,6 @@ std::vector<Vector> Normalized(std::vector<Vector> vectors) {
   return vectors;
 }
 
-// Errors in units of the promised sigma.
-struct Errors {
-  double n = 0, sum = 0, squares = 0, worst = 0, beyond3 = 0;
-  void Add(const Estimate& estimate, double truth) {
-    const double z = (estimate.key - truth) / estimate.sigma;
-    ASSERT_TRUE(std::isfinite(z)) << estimate.key << " +- " << estimate.sigma;
-    n += 1, sum += z, squares += z * z, worst = std::max(worst, std::fabs(z));
-    beyond3 += std::fabs(z) > 3;
-  }
-  double mean() const { return sum / n; }
-  double deviation() const { return std::sqrt(squares / n); }
-};
-
 void Measure(const TestCodec& codec, const std::vector<Vector>& base,
              const std::vector<Vector>& queries, Errors* coarse, Errors* refined) {
   std::vector<Coded> coded;
@@ -71,15 +58,6 @@ void Measure(const TestCodec& codec, const std::vector<Vector>& base,
           codec->Refined(*query, coded[i].code.data(), coded[i].refinement.data()), truth));
     }
   }
-}
-
-// A Gaussian has 0.27 % beyond 3 sigma and one in 1.7 million beyond 5.
-void ExpectGaussian(const Errors& errors, const char* what, double least) {
-  EXPECT_LT(errors.worst, 5) << what;
-  EXPECT_NEAR(errors.mean(), 0, 0.08) << what;
-  EXPECT_GT(errors.deviation(), least) << what;
-  EXPECT_LT(errors.deviation(), 1.1) << what;
-  EXPECT_LT(errors.beyond3 / errors.n, 0.006) << what;
 }
 
 TEST(CodecTest, ErrorsOnRealVectorsAreAsPromised) {

@@ -1,9 +1,13 @@
 // A codec with the memory it wants, and codes decoded by the book.
 #pragma once
 
+#include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <vector>
+
+#include <gtest/gtest.h>
 
 #include "quant/codec.hpp"
 #include "simd/code.hpp"
@@ -66,7 +70,9 @@ inline quant::CodecParams Params(quant::Metric metric, size_t dims, int traversa
           static_cast<uint8_t>(traversal),
           static_cast<uint8_t>(refinement),
           seed,
-          0};
+          0,
+          0,
+          false};
 }
 
 // The key that the estimates stand for.
@@ -121,6 +127,28 @@ inline std::vector<double> Decode(const TestCodec& codec, const std::vector<uint
                                   : 0;
   }
   return decoded;
+}
+
+// Errors in units of the promised sigma.
+struct Errors {
+  double n = 0, sum = 0, squares = 0, worst = 0, beyond3 = 0;
+  void Add(const quant::Estimate& estimate, double truth) {
+    const double z = (estimate.key - truth) / estimate.sigma;
+    ASSERT_TRUE(std::isfinite(z)) << estimate.key << " +- " << estimate.sigma;
+    n += 1, sum += z, squares += z * z, worst = std::max(worst, std::fabs(z));
+    beyond3 += std::fabs(z) > 3;
+  }
+  double mean() const { return sum / n; }
+  double deviation() const { return std::sqrt(squares / n); }
+};
+
+// A Gaussian has 0.27 % beyond 3 sigma and one in 1.7 million beyond 5.
+inline void ExpectGaussian(const Errors& errors, const char* what, double least) {
+  EXPECT_LT(errors.worst, 5) << what;
+  EXPECT_NEAR(errors.mean(), 0, 0.08) << what;
+  EXPECT_GT(errors.deviation(), least) << what;
+  EXPECT_LT(errors.deviation(), 1.1) << what;
+  EXPECT_LT(errors.beyond3 / errors.n, 0.006) << what;
 }
 
 }  // namespace ann::testing

@@ -37,7 +37,7 @@ void ExpectConsistent(const Meta& meta) {
   const uint32_t s = meta.slots_per_page, r = meta.refinements_per_page;
   const uint32_t stripe_pages = g.stripe_pages();
   ASSERT_EQ(stripe_pages, uint32_t{meta.node_pages} + meta.refinement_pages + meta.column_pages);
-  ASSERT_EQ(g.first_stripe(), 1u + meta.mean_pages);
+  ASSERT_EQ(g.first_stripe(), 1u + 2u * meta.mean_pages);
   ASSERT_GE(meta.column_pages * size_t{kPageBody},
             size_t{meta.node_pages} * s * meta.attribute_bytes);
 

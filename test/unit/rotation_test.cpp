@@ -34,6 +34,19 @@ TEST(RotationTest, KeepsNormsAndInnerProducts) {
   }
 }
 
+TEST(RotationTest, RotatesBack) {
+  Gaussian gaussian(2);
+  for (const size_t dims : {1, 2, 3, 64, 100, 127, 384, 1536}) {
+    SCOPED_TRACE(dims);
+    const Vector x = gaussian.Make(dims);
+    Vector back = Rotated(x, 7);
+    std::vector<uint64_t> signs(quant::RotationWords(dims));
+    quant::MakeRotation(7, dims, signs.data());
+    quant::RotateBack(signs.data(), dims, back.data());
+    for (size_t i = 0; i < dims; ++i) EXPECT_NEAR(back[i], x[i], 1e-5);
+  }
+}
+
 // Codes on disk depend on the signs.
 TEST(RotationTest, SignsAreFixed) {
   uint64_t hash = 0;
