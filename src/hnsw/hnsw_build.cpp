@@ -202,6 +202,8 @@ class Writer {
   }
 
  private:
+  // Nobody else sees the file yet: the locks of a build (L1, L2, L3, L4, L6, one at a time) keep
+  // the checkpointer off half a page.
   char* Append(PageKind kind, Buffer* buffer) {
     CHECK_FOR_INTERRUPTS();
     *buffer = ReadBuffer(view_.rel, P_NEW);
@@ -402,6 +404,7 @@ class Writer {
     meta.chain_hint = chunks_ == 0 ? 0 : next_ - 1;
     meta.node_count = graph_.size();
     meta.row_count = graph_.row_count();
+    // L1, alone.
     pg::PageRef page = pg::ReadPage(view_.rel, kMetaBlock, BUFFER_LOCK_EXCLUSIVE, PageKind::kMeta);
     *MetaOn(page.page) = meta;
     MarkBufferDirty(page.buffer);
@@ -485,6 +488,7 @@ IndexBuildResult* Build(Relation heap, Relation index, IndexInfo* info) {
 
 namespace {
 
+// Locks: the new page, alone (L1; pages of the mean are not written again).
 void AppendToInitFork(Relation index, PageKind kind, const Meta* meta) {
   Buffer buffer = ReadBufferExtended(index, INIT_FORKNUM, P_NEW, RBM_NORMAL, nullptr);
   LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);

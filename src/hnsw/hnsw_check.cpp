@@ -99,7 +99,8 @@ class Checker {
   // --- I1, I2: meta page, pages
   // --------------------------------------------------------------------
 
-  // Copies a page and checks its header and tail. False: the page is blank.
+  // Copies a page and checks its header and tail. False: the page is blank. Locks: the page (L1 to
+  // L6), alone.
   bool ReadImage(BlockNumber block, char* image) {
     Buffer buffer = ReadBufferExtended(index_, MAIN_FORKNUM, block, RBM_NORMAL, strategy_);
     LockBuffer(buffer, BUFFER_LOCK_SHARE);

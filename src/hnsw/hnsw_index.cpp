@@ -146,6 +146,7 @@ IndexView* MakeView(Relation rel, const Meta& meta, const float* mean, MemoryCon
 
 namespace {
 
+// Locks: the meta page (L1), alone.
 Meta ReadMeta(Relation rel) {
   const pg::PageRef page =
       pg::ReadPage(rel, kMetaBlock, BUFFER_LOCK_SHARE, format::PageKind::kMeta);
@@ -225,6 +226,7 @@ void RefreshFrames(IndexView* view) {
   }
 }
 
+// Locks: the meta page (L1), alone.
 bool IsEpochCurrent(const IndexView& view) {
   const pg::PageRef page =
       pg::ReadPage(view.rel, kMetaBlock, BUFFER_LOCK_SHARE, format::PageKind::kMeta);
@@ -233,6 +235,7 @@ bool IsEpochCurrent(const IndexView& view) {
   return current;
 }
 
+// Locks: the meta page (L1), alone.
 void ReloadEntry(IndexView* view) {
   const pg::PageRef page =
       pg::ReadPage(view->rel, kMetaBlock, BUFFER_LOCK_SHARE, format::PageKind::kMeta);

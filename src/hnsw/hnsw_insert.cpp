@@ -277,6 +277,7 @@ class Inserter {
   }
 
   // Puts the row into the chain's first chunk if that has room. False: a new chunk is needed.
+  // Locks: the node page (L2), then the chunk's (L4).
   bool AddToHead(NodeId id, format::Place at) {
     pg::PageRef page = pg::ReadPage(view_.rel, at.block, BUFFER_LOCK_EXCLUSIVE, PageKind::kNodes);
     const format::NodeSlot* node = view_.Node(page.page, at.index);

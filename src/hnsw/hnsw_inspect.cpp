@@ -125,6 +125,7 @@ Counts CountPages(const IndexView& view, BlockNumber blocks) {
   BufferAccessStrategy strategy = GetAccessStrategy(BAS_BULKREAD);
   for (BlockNumber block = view.geometry.first_stripe(); block < blocks; ++block) {
     CHECK_FOR_INTERRUPTS();
+    // L2, L3, L4 or L6, alone.
     const pg::PageRef page = pg::ReadAnyPage(view.rel, block, BUFFER_LOCK_SHARE, strategy);
     CountPage(view, page.page, &counts);
     pg::Release(page);

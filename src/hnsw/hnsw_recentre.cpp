@@ -191,6 +191,7 @@ class Recentring {
   }
 
   // The mean of the next epoch goes where that of the one before was, of which no code is left.
+  // Locks: its pages, one at a time and no other (as L1).
   void WriteMean(const Sample& sample, float step) {
     const Meta& meta = view_.meta;
     const bool whole_cells = metric() == Metric::kL1 && step == view_.codec.params().l1_step;
@@ -229,6 +230,7 @@ class Recentring {
 
   // Records take over their nodes' codes, which have all been made. Between the reading of those
   // and the writing here a record may have been freed, and used anew by an insert, in this epoch.
+  // Locks: the node page (L2), alone.
   void RecodeRecords(BlockNumber block) {
     if (tour_.CopyPage(block) != PageKind::kUpper) return;
     bool any = false;
@@ -276,6 +278,7 @@ class Recentring {
   float* work_;
 };
 
+// L8, with no other lock held: extension and page locks come under it. Nobody waits for it.
 void Recentre(Relation index, BufferAccessStrategy strategy, uint64_t reached) {
   if (!ConditionalLockPage(index, kRecentreLock, ExclusiveLock)) return;
   MemoryContext context =
@@ -312,6 +315,7 @@ void RecentreIfGrown(IndexView* view, NodeId id) {
   RefreshFrames(view);
 }
 
+// Locks: the meta page (L1), alone.
 void RecentreInVacuum(Relation index, BufferAccessStrategy strategy) {
   const pg::PageRef page = pg::ReadPage(index, kMetaBlock, BUFFER_LOCK_SHARE, PageKind::kMeta);
   const Meta meta = *MetaOn(page.page);
@@ -335,6 +339,7 @@ void RecodeNodes(const IndexView& view, BlockNumber block) {
   for (uint32_t start = 0, end; start < slots; start = end) {
     // The slots whose refinements share a page: a record of WAL has room for few pages.
     for (end = start + 1; end < slots && fine_block(end) == fine_block(start);) ++end;
+    // L2, then the refinement page (L3).
     const pg::PageRef page = pg::ReadAnyPage(view.rel, block, BUFFER_LOCK_EXCLUSIVE);
     bool any = false;
     const bool nodes = !pg::IsBlank(page.page) && pg::KindOf(page.page) == PageKind::kNodes;

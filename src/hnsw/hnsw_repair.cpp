@@ -288,7 +288,7 @@ class GraphRepair {
   }
 
   // True: all lists of fixes_ are settled. `last`: what has changed meanwhile only loses its dead
-  // ids.
+  // ids. Locks: the page of the lists (L2 or L6), alone.
   template <class Kind>
   bool WriteLists(BlockNumber block, bool last) {
     pg::PageRef page = pg::ReadPage(view_.rel, block, BUFFER_LOCK_EXCLUSIVE, Kind::kKind);

@@ -135,6 +135,7 @@ uint32_t ReadTids(ScanState& s, NodeId id) {
         if (chunk_at.block >= blocks) {
           pg::ReportCorrupted(view.rel, at.block, "a chain leads out of the file");
         }
+        // L4, under the node page.
         const pg::PageRef chain =
             pg::ReadPage(view.rel, chunk_at.block, BUFFER_LOCK_SHARE, format::PageKind::kChain);
         const format::ChainChunk* chunk = view.Chunk(chain.page, chunk_at.index);
@@ -366,6 +367,7 @@ bool Sweep(ScanState& s) {
     if (view.geometry.PartAt(block).kind != format::StripePart::kNodes) continue;
     const size_t before = nearest.size();
     bool known = true;
+    // L2, alone.
     const pg::PageRef page = pg::ReadAnyPage(view.rel, block, BUFFER_LOCK_SHARE, strategy);
     if (!pg::IsBlank(page.page) && pg::KindOf(page.page) == format::PageKind::kNodes) {
       const NodeId first = view.geometry.PartAt(block).ordinal * view.meta.slots_per_page;

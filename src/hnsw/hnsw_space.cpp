@@ -39,6 +39,7 @@ uint32_t CountFree(const IndexView& view, const char* page) {
   return free;
 }
 
+// Locks: the stripe's first page (L2, L4 or L6), alone.
 bool IsAuxiliaryStripe(const IndexView& view, BlockNumber start) {
   pg::PageRef first = pg::ReadAnyPage(view.rel, start, BUFFER_LOCK_SHARE);
   const PageKind kind = pg::IsBlank(first.page) ? PageKind::kNodes : pg::KindOf(first.page);
@@ -61,7 +62,8 @@ constexpr uint32_t kNone = ~uint32_t{0};
 // A page has room for a slot or it has none: the free space map is used as a bitmap.
 constexpr Size kWanted = BLCKSZ / 2;
 
-// Appends a page of `kind`; the extension lock is held.
+// Appends a page of `kind`; the extension lock is held. Locks: the new page (L2, L3, L4 or L6),
+// under L5.
 BlockNumber AppendPage(const IndexView& view, PageKind kind) {
   Buffer buffer = ReadBuffer(view.rel, P_NEW);
   pg::UnitDone();
@@ -90,6 +92,7 @@ PageKind AppendToNodeStripe(const IndexView& view, BlockNumber block) {
   return kind;
 }
 
+// Locks of both: the meta page (L1), alone or under L5.
 void SetHint(const IndexView& view, uint32_t format::Meta::*hint, BlockNumber block) {
   pg::PageRef page = pg::ReadPage(view.rel, kMetaBlock, BUFFER_LOCK_EXCLUSIVE, PageKind::kMeta);
   pg::PageEdit edit = pg::PageEdit::Begin(view.rel, view.meta);
@@ -98,6 +101,7 @@ void SetHint(const IndexView& view, uint32_t format::Meta::*hint, BlockNumber bl
   pg::Release(page);
 }
 
+// L1, as above.
 BlockNumber Hint(const IndexView& view, uint32_t format::Meta::*hint) {
   pg::PageRef page = pg::ReadPage(view.rel, kMetaBlock, BUFFER_LOCK_SHARE, PageKind::kMeta);
   const BlockNumber block = MetaOn(page.page)->*hint;
@@ -105,7 +109,8 @@ BlockNumber Hint(const IndexView& view, uint32_t format::Meta::*hint) {
   return block;
 }
 
-// Adds a node page with the refinement pages of its nodes.
+// Adds a node page with the refinement pages of its nodes. Locks: extension (L5), L1 and pages
+// under it.
 void GrowNodes(const IndexView& view) {
   LockRelationForExtension(view.rel, ExclusiveLock);
   BlockNumber next = RelationGetNumberOfBlocks(view.rel);
@@ -164,7 +169,8 @@ void CompleteNodeStripe(const IndexView& view, BlockNumber first) {
   FreeSpaceMapVacuumRange(view.rel, first, next);
 }
 
-// Adds a page of records. A node stripe under way is completed first: it stays usable.
+// Adds a page of records. A node stripe under way is completed first: it stays usable. Locks:
+// extension (L5), L1 and pages under it.
 BlockNumber GrowRecords(const IndexView& view, PageKind kind) {
   LockRelationForExtension(view.rel, ExclusiveLock);
   BlockNumber block = TakeSpare(view, kind);
@@ -204,6 +210,7 @@ BlockNumber NextWithRoom(const IndexView& view, PageKind kind, BlockNumber block
       block = view.geometry.StripeStart(stripe + 1) - 1;
       continue;
     }
+    // L4 or L6, alone.
     const pg::PageRef page = pg::ReadAnyPage(view.rel, block, BUFFER_LOCK_SHARE);
     const bool room = !pg::IsBlank(page.page) && pg::KindOf(page.page) == kind &&
                       FreeSlotOn(view, page.page, kind) != kNone;
@@ -228,6 +235,7 @@ FreeSlot FindNodeSlot(const IndexView& view, NodeId* id) {
     }
     if (view.geometry.InStripes(block) &&
         (block < blocks || block < RelationGetNumberOfBlocks(view.rel))) {
+      // L2; the caller releases it.
       pg::PageRef page = pg::ReadAnyPage(view.rel, block, BUFFER_LOCK_EXCLUSIVE);
       if (!pg::IsBlank(page.page) && pg::KindOf(page.page) == PageKind::kNodes) {
         for (uint32_t i = 0; i < view.meta.slots_per_page; ++i) {
@@ -258,6 +266,7 @@ FreeSlot FindRecord(const IndexView& view, PageKind kind) {
   for (;;) {
     CHECK_FOR_INTERRUPTS();
     if (block != 0) {
+      // L4 or L6; the caller releases it.
       pg::PageRef page = pg::ReadPage(view.rel, block, BUFFER_LOCK_EXCLUSIVE, kind);
       const uint32_t slot = FreeSlotOn(view, page.page, kind);
       if (slot != kNone) return {page, slot};
@@ -272,6 +281,7 @@ FreeSlot FindRecord(const IndexView& view, PageKind kind) {
   }
 }
 
+// L3, under the node page (L2).
 pg::PageRef LockRefinement(const IndexView& view, format::Place at, bool* blank) {
   pg::PageRef page = pg::ReadAnyPage(view.rel, at.block, BUFFER_LOCK_EXCLUSIVE);
   *blank = pg::IsBlank(page.page);

@@ -37,7 +37,8 @@ class PageTour {
     ForStripes(true, visit);
   }
 
-  // Copies a page to image(). Returns its kind; kSpare for a blank page.
+  // Copies a page to image(). Returns its kind; kSpare for a blank page. Locks: the page (L2, L4 or
+  // L6), alone.
   format::PageKind CopyPage(BlockNumber block) {
     const pg::PageRef page = pg::ReadAnyPage(view_.rel, block, BUFFER_LOCK_SHARE, strategy_);
     const format::PageKind kind =

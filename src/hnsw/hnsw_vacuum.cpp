@@ -42,8 +42,8 @@ class Vacuum {
         heads_(Alloc(context)) {
     dead_.Reset(1024);
     dead_records_.Reset(256);
-    // Whoever adds pages holds this lock until they are all there: below this block, a blank page
-    // is what a crash left.
+    // L5. Whoever adds pages holds this lock until they are all there: below this block, a blank
+    // page is what a crash left.
     LockRelationForExtension(view.rel, ExclusiveLock);
     settled_blocks_ = RelationGetNumberOfBlocks(view.rel);
     UnlockRelationForExtension(view.rel, ExclusiveLock);
@@ -131,6 +131,7 @@ class Vacuum {
     return false;
   }
 
+  // Locks: the node page (L2), alone.
   void InitBlank(BlockNumber block) {
     if (block >= settled_blocks_) return;
     const pg::PageRef page = pg::ReadAnyPage(view_.rel, block, BUFFER_LOCK_EXCLUSIVE);
@@ -220,6 +221,7 @@ class Vacuum {
   // --- pass 1: chains
   // -----------------------------------------------------------------------------
 
+  // Locks: the chunk's page (L4).
   ChainChunk CopyChunk(NodeId id, RecordId chunk_id) {
     const format::Place at = view_.ChunkAt(chunk_id);
     if (!view_.geometry.InStripes(at.block) || at.block >= RelationGetNumberOfBlocks(view_.rel)) {
@@ -343,6 +345,7 @@ class Vacuum {
   // -------------------------------------------------------------------------------------
 
   // Whether the node of a record is there and not dead. The record may be older than a crash.
+  // Locks: the node page (L2), alone.
   bool IsNodeLive(NodeId id, uint8_t level) {
     const BlockNumber blocks = RelationGetNumberOfBlocks(view_.rel);
     if (id >= view_.geometry.IdLimit(blocks)) return false;
@@ -373,6 +376,7 @@ class Vacuum {
   // --- pass 2: entry point
   // ------------------------------------------------------------------------
 
+  // Locks: the entry point's page (L2 or L6), alone.
   bool IsEntryLive(const format::Meta& meta) {
     if (meta.entry == kNoId) return false;
     if (meta.entry_level == 0) return IsNodeLive(meta.entry, 0);
@@ -387,6 +391,7 @@ class Vacuum {
     return live;
   }
 
+  // Locks: the meta page (L1), alone.
   format::Meta ReadMeta() {
     const pg::PageRef page =
         pg::ReadPage(view_.rel, kMetaBlock, BUFFER_LOCK_SHARE, PageKind::kMeta);
@@ -435,6 +440,7 @@ class Vacuum {
     }
     if (upper_hint_ == 0 && (room || dead)) upper_hint_ = block;
     if (!dead) return;
+    // L6, alone.
     const pg::PageRef page =
         pg::ReadPage(view_.rel, block, BUFFER_LOCK_EXCLUSIVE, PageKind::kUpper);
     pg::PageEdit edit = pg::PageEdit::Begin(view_.rel, view_.meta);
@@ -532,6 +538,7 @@ IndexBulkDeleteResult* VacuumCleanup(IndexVacuumInfo* info, IndexBulkDeleteResul
     // Nothing was deleted: what was true then and what has been inserted since is not counted
     // again.
     stats = static_cast<IndexBulkDeleteResult*>(palloc0(sizeof(IndexBulkDeleteResult)));
+    // L1, alone.
     const pg::PageRef page =
         pg::ReadPage(info->index, kMetaBlock, BUFFER_LOCK_SHARE, PageKind::kMeta);
     stats->num_index_tuples = static_cast<double>(MetaOn(page.page)->row_count);

@@ -2,6 +2,7 @@
 
 namespace ann::hnsw {
 
+// L2, L3 or L6; the caller releases it.
 pg::PageRef PageGraph::Lock(BlockNumber block, format::PageKind kind) {
   pg::PageRef ref{reader_.Pin(block), nullptr, block};
   LockBuffer(ref.buffer, BUFFER_LOCK_SHARE);
