@@ -22,7 +22,7 @@ REGRESS = $(filter-out ann--%,$(patsubst sql/%.sql,%,$(sort $(wildcard sql/*.sql
 REGRESS_OPTS = --load-extension=ann
 ISOLATION = $(patsubst test/isolation/specs/%.spec,%,$(sort $(wildcard test/isolation/specs/*.spec)))
 ISOLATION_OPTS = --inputdir=test/isolation --load-extension=ann
-EXTRA_CLEAN = build tmp_install tmp_install_hooks tmp_check results output_iso $(OBJS:.o=.d)
+EXTRA_CLEAN = build tmp_install tmp_install_* tmp_check results output_iso $(OBJS:.o=.d)
 
 .DEFAULT_GOAL := all
 PG_CONFIG ?= pg_config
@@ -49,6 +49,7 @@ help:
 	@echo "make demo       semantic search over this machine's package catalogue"
 	@echo "make test       all tests, on a private server"
 	@echo "make test-storm everything at once for ten minutes, with crashes"
+	@echo "make test-sanitize  those that need a server, under the sanitizers"
 	@echo "make lint       the checks C1-C6 and the format"
 	@echo "make bench      a small benchmark; make bench-full, make bench-churn: all of it"
 	@echo "make format     clang-format the sources"

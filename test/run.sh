@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # Every suite, one after the other, against a private server; closes with `N passed, N failed`.
-# Logs are kept in build/test/.
+# Logs are kept in build/test/. `run.sh sanitize`: only those that need a server, on the sanitizers' build,
+# logs in build/test-sanitize/.
 set -uo pipefail
 cd "$(dirname "$0")/.."
-logs=build/test
+only=${1:-}
+logs=build/test${only:+-$only}
 mkdir -p "$logs"
 passed=0 failed=0
 jobs=$(nproc)
@@ -32,17 +34,17 @@ run_unit() {
   tally unit "$log" "$(count '^\[       OK \]' "$log")" "$(count '^\[  FAILED  \] .*ms\)$' "$log")" $rc
 }
 
-build_and_install() { # release or hooks, its target
+build_and_install() { # name of the build, its target
   make -j"$jobs" "$2" >"$logs/build-$1.log" 2>&1 &&
     test/tools/install.sh "$1" >"$logs/install-$1.log" 2>&1
 }
 
 # A new server for pg_regress, with what is in $2.
 start_server() { # name, install directory
-  test/tools/pgserver.sh stop "build/test/$1"
-  rm -rf "build/test/$1"
-  ANN_INSTALL=$2 test/tools/pgserver.sh start "build/test/$1" || exit 1
-  eval "$(test/tools/pgserver.sh env "build/test/$1")"
+  ANN_INSTALL=$2 test/tools/pgserver.sh stop "$logs/$1"
+  rm -rf "$logs/$1"
+  ANN_INSTALL=$2 test/tools/pgserver.sh start "$logs/$1" || exit 1
+  eval "$(test/tools/pgserver.sh env "$logs/$1")"
   # An ANALYZE at the wrong moment keeps a spec's VACUUM from removing what it is to remove.
   "$bindir/psql" -XqAt -c 'ALTER SYSTEM SET autovacuum = off' -c 'SELECT pg_reload_conf()' >/dev/null
 }
@@ -56,9 +58,9 @@ run_regress() { # suite, driver, names, extra arguments
   [ $rc = 0 ] || cat "$logs/$suite.out"/regression.diffs 2>/dev/null | head -80
 }
 
-run_tap() {
+run_tap() { # install directory
   local log=$logs/tap.log rc=0
-  ANN_INSTALL=tmp_install_hooks test/tools/tap.sh test/t/*.pl >"$log" 2>&1 || rc=$?
+  ANN_INSTALL=$1 test/tools/tap.sh test/t/*.pl >"$log" 2>&1 || rc=$?
   tally tap "$log" "$(count '^ok ' "$log")" "$(count '^not ok ' "$log")" $rc
 }
 
@@ -91,14 +93,32 @@ run_isolation() { # suite, directory
   run_regress "$1" src/test/isolation/pg_isolation_regress "$(names "$2/specs/*.spec")" --inputdir="$2" --outputdir="$logs/$1.out" --dbname=isolation_regress --host="$PGHOST"
 }
 
-trap 'test/tools/pgserver.sh stop build/test/server >/dev/null 2>&1; test/tools/pgserver.sh stop build/test/hooks-server >/dev/null 2>&1' EXIT
+trap 'test/tools/pgserver.sh stop $logs/server >/dev/null 2>&1; test/tools/pgserver.sh stop $logs/hooks-server >/dev/null 2>&1' EXIT
+finish() {
+  echo "$passed passed, $failed failed"
+  [ "$failed" = 0 ]
+  exit
+}
+if [ "$only" = sanitize ]; then
+  if build_and_install sanitize sanitize; then
+    start_server server tmp_install_sanitize
+    run_sql regress
+    run_isolation isolation test/isolation
+    test/tools/pgserver.sh stop "$logs/server"
+    run_tap tmp_install_sanitize
+    test/tools/install.sh release >>"$logs/install-release.log" 2>&1
+  else
+    tally build "$logs/build-sanitize.log" 0 1 1
+  fi
+  finish
+fi
 run_unit
 if build_and_install release all; then
   run_lint
   start_server server tmp_install
   run_sql regress
   run_isolation isolation test/isolation
-  test/tools/pgserver.sh stop build/test/server
+  test/tools/pgserver.sh stop $logs/server
   run_demo_unit
   run_bench_unit
 else
@@ -109,12 +129,11 @@ if build_and_install hooks hooks; then
   start_server hooks-server tmp_install_hooks
   run_sql assertions
   run_isolation interleave test/isolation_hooks
-  test/tools/pgserver.sh stop build/test/hooks-server
-  run_tap
+  test/tools/pgserver.sh stop $logs/hooks-server
+  run_tap tmp_install_hooks
   # A server that looks in one place only gets the release back.
   test/tools/install.sh release >>"$logs/install-release.log" 2>&1
 else
   tally hooks "$logs/build-hooks.log" 0 1 1
 fi
-echo "$passed passed, $failed failed"
-[ "$failed" = 0 ]
+finish

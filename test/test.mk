@@ -3,7 +3,7 @@ PGMAJOR = $(or $(shell $(PG_CONFIG) --version 2>/dev/null | sed 's/[^0-9]*\([0-9
 DEPS = g++ make postgresql-$(PGMAJOR) postgresql-server-dev-$(PGMAJOR) libhwy-dev libboost-dev \
        libgtest-dev libipc-run-perl clang-format-14 python3 python3-venv python3-numpy libopenblas0-pthread
 
-.PHONY: deps test test-storm lint unit hooks
+.PHONY: deps test test-storm test-sanitize lint unit hooks sanitize
 deps:
 	@missing=$$(for p in $(DEPS); do dpkg-query -W -f '$${Status}\n' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done | tr '\n' ' '); \
 	if [ -z "$$missing" ]; then exit 0; fi; \
@@ -47,14 +47,41 @@ build/unit/run: $(UNIT_OBJS)
 unit: build/unit/run
 	./build/unit/run --gtest_brief=1
 
-# --- the hook build: ann.so with test hooks (src/pg/README.md) and assertions ----------------------
-# Kernels are the same; the unit tests check them with assertions.
-HOOK_OBJS = $(filter src/simd/%,$(OBJS)) $(patsubst %.o,build/hooks/%.o,$(filter-out src/simd/%,$(OBJS)))
+# --- other builds of the same library, beside the ordinary one -------------------------------------
+# $(call OTHER_BUILD,x,flags,objects taken as they are): build/x/ann.so; `test/tools/install.sh x`
+# installs it into tmp_install_x.
+define OTHER_BUILD
+OBJS_$(1) = $(3) $$(patsubst %.o,build/$(1)/%.o,$$(filter-out $(3),$$(OBJS)))
+build/$(1)/%.o: %.cpp
+	@mkdir -p $$(@D)
+	$$(CXX) $$(CXXFLAGS) $$(CPPFLAGS) $(2) -MMD -MP -c -o $$@ $$<
+build/$(1)/ann.so: $$(OBJS_$(1)) ann.so
+	$$(CXX) $$(CXXFLAGS) $(2) -shared -Wl,--version-script=src/exports.list -o $$@ $$(OBJS_$(1)) $$(LDFLAGS) $$(SHLIB_LINK)
+-include $$(OBJS_$(1):.o=.d)
+$(1): build/$(1)/ann.so
+endef
+
+# Test hooks (src/pg/README.md) and assertions. Kernels are the same; the unit tests check them with
+# assertions.
 HOOK_FLAGS = -DANN_TEST_HOOKS -DUSE_ASSERT_CHECKING -D_GLIBCXX_ASSERTIONS
-build/hooks/%.o: %.cpp
+$(eval $(call OTHER_BUILD,hooks,$(HOOK_FLAGS),$(filter src/simd/%,$(OBJS))))
+
+# The same under the address and undefined-behaviour sanitizers.
+SANITIZE_FLAGS = $(HOOK_FLAGS) -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
+$(eval $(call OTHER_BUILD,sanitize,$(SANITIZE_FLAGS),))
+# What starts a server has libasan preloaded. A server gives its memory back by ending, and measures its
+# stack by addresses of locals. `env` because PostgreSQL's tests call pg_ctl by its name.
+SANITIZE_ENV = LD_PRELOAD=$(shell $(CXX) -print-file-name=libasan.so):$(CURDIR)/build/sanitize/asan_first.so \
+  ASAN_OPTIONS=detect_leaks=0:detect_stack_use_after_return=0:abort_on_error=1 UBSAN_OPTIONS=print_stacktrace=1:abort_on_error=1
+build/sanitize/asan_first.so: test/tools/asan_first.cpp
 	@mkdir -p $(@D)
-	$(CXX) $(CXXFLAGS) $(CPPFLAGS) $(HOOK_FLAGS) -MMD -MP -c -o $@ $<
-build/hooks/ann.so: $(HOOK_OBJS) ann.so
-	$(CXX) $(CXXFLAGS) -shared -Wl,--version-script=src/exports.list -o $@ $(HOOK_OBJS) $(LDFLAGS) $(SHLIB_LINK)
--include $(HOOK_OBJS:.o=.d)
-hooks: build/hooks/ann.so
+	$(CXX) -shared -fPIC -O1 -Wl,-z,initfirst -o $@ $<
+build/sanitize/bin/pg_ctl: build/sanitize/asan_first.so
+	@mkdir -p $(@D)
+	@printf '#!/bin/sh\nexec env %s %s "$$@"\n' "$(SANITIZE_ENV)" "$(bindir)/pg_ctl" >$@ && chmod 755 $@
+sanitize: build/sanitize/bin/pg_ctl
+
+# The suites that need a server on that build; takes a quarter of an hour.
+test-sanitize:
+	@$(MAKE) --no-print-directory deps
+	@bash test/run.sh sanitize

@@ -110,12 +110,8 @@ Place Geometry::RefinementAt(NodeId id) const {
   return {StripeStart(stripe) + column_pages_ + k * r / s + 1 + k, o - k * r};
 }
 
-Geometry::Part Geometry::PartAt(uint32_t block) const {
-  uint32_t stripe = StripeOf(block);
-  uint32_t offset = block - StripeStart(stripe);
-  if (offset < column_pages_) return {StripePart::kColumn, offset};
-  offset -= column_pages_;
-  // The node page at or before `offset`: j + ceil(jS/R) <= offset, which grows with j.
+uint32_t Geometry::NodePageUpTo(uint32_t offset) const {
+  // j + ceil(jS/R) <= offset, which grows with j.
   uint32_t low = 0, high = node_pages_.divisor() - 1;
   while (low < high) {
     uint32_t mid = (low + high + 1) / 2;
@@ -125,6 +121,15 @@ Geometry::Part Geometry::PartAt(uint32_t block) const {
       high = mid - 1;
     }
   }
+  return low;
+}
+
+Geometry::Part Geometry::PartAt(uint32_t block) const {
+  uint32_t stripe = StripeOf(block);
+  uint32_t offset = block - StripeStart(stripe);
+  if (offset < column_pages_) return {StripePart::kColumn, offset};
+  offset -= column_pages_;
+  const uint32_t low = NodePageUpTo(offset);
   if (low + RefinementsBefore(low) == offset) {
     return {StripePart::kNodes, stripe * node_pages_.divisor() + low};
   }
@@ -133,8 +138,11 @@ Geometry::Part Geometry::PartAt(uint32_t block) const {
 
 NodeId Geometry::IdLimit(uint32_t blocks) const {
   if (blocks <= first_stripe_) return 0;
-  uint64_t stripes = DivUp(blocks - first_stripe_, stripe_pages_);
-  uint64_t ids = stripes * node_pages_.divisor() * slots_.divisor();
+  const uint32_t stripe = StripeOf(blocks - 1);
+  const uint32_t offset = blocks - 1 - StripeStart(stripe);
+  uint64_t pages = uint64_t{stripe} * node_pages_.divisor();
+  if (offset >= column_pages_) pages += NodePageUpTo(offset - column_pages_) + 1;
+  const uint64_t ids = pages * slots_.divisor();
   return static_cast<NodeId>(std::min<uint64_t>(ids, kMaxNodes));
 }
 

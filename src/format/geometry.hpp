@@ -62,10 +62,12 @@ class Geometry {
   bool InStripes(uint32_t block) const { return block >= first_stripe_; }
   uint32_t StripeOf(uint32_t block) const { return stripe_.Quotient(block - first_stripe_); }
   uint32_t StripeStart(uint32_t stripe) const { return first_stripe_ + stripe * stripe_pages_; }
-  // An upper bound of the ids in a file of `blocks` blocks.
+  // The ids of a file of `blocks` blocks, as if all its stripes were node stripes, are below this.
   NodeId IdLimit(uint32_t blocks) const;
 
  private:
+  // The last node page of a stripe at or before `offset`, counted without column pages.
+  uint32_t NodePageUpTo(uint32_t offset) const;
   uint32_t RefinementsBefore(uint32_t j) const {
     return refinements_per_page_ == 0
                ? 0

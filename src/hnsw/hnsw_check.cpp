@@ -145,10 +145,6 @@ class Checker {
     ReadKind(kMetaBlock, PageKind::kMeta, sizeof(format::Meta), image_);
     const format::Meta meta = *MetaOn(image_);
     CheckMeta(index_, meta);
-    if (static_cast<quant::Metric>(meta.metric) != MetricOf(index_) ||
-        meta.dims != static_cast<uint32_t>(DimsOf(index_))) {
-      Fail(Invariant::kMeta, kMetaBlock, kNoSlot, "metric or dimensions are not the column's");
-    }
     const auto length = [](float x) { return x >= 0 && std::isfinite(x); };
     if (!std::all_of(meta.l1_step, meta.l1_step + 2, length) ||
         !std::all_of(meta.max_norm, meta.max_norm + 2, length) ||

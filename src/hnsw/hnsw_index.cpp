@@ -128,6 +128,12 @@ void CheckMeta(Relation rel, const Meta& meta) {
       std::memcmp(&planned, &meta, sizeof meta) != 0) {
     pg::ReportCorrupted(rel, kMetaBlock, "the meta page contradicts itself");
   }
+  // A column that has lost its dimensions since (ALTER TYPE keeps the index) says nothing.
+  const int dims = TupleDescAttr(RelationGetDescr(rel), 0)->atttypmod;
+  if (static_cast<Metric>(meta.metric) != MetricOf(rel) ||
+      (dims > 0 && meta.dims != static_cast<uint32_t>(dims))) {
+    pg::ReportCorrupted(rel, kMetaBlock, "metric or dimensions are not the column's");
+  }
 }
 
 IndexView* MakeView(Relation rel, const Meta& meta, const float* mean, MemoryContext context) {
@@ -199,6 +205,13 @@ void SetPrevious(IndexView* view, const float* mean) {
 IndexView* OpenIndex(Relation rel, MemoryContext context) {
   float* means[kFrames];
   const Meta meta = ReadFrames(rel, context, means);
+  const BlockNumber entry_block = meta.entry_level == 0
+                                      ? format::Geometry(meta).NodeAt(meta.entry).block
+                                      : meta.entry / meta.uppers_per_page;
+  // Else a file that has lost its end would pass for an index without rows.
+  if (meta.entry != kNoId && entry_block >= RelationGetNumberOfBlocks(rel)) {
+    pg::ReportCorrupted(rel, kMetaBlock, "the entry point lies outside of the file");
+  }
   IndexView* view = MakeView(rel, meta, means[0], context);
   SetPrevious(view, means[1]);
   return view;

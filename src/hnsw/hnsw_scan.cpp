@@ -72,6 +72,8 @@ struct ScanState {
 
   MemoryContext context;
   IndexView* view = nullptr;
+  Relation table = nullptr;
+  BlockNumber table_blocks = 0;  // it may have grown since
   PageGraph graph;
   quant::SearchQuery queries[kFrames] = {};
   const float* x = nullptr;  // null: a query without distances (NULL, or zero under cosine)
@@ -91,6 +93,7 @@ struct ScanState {
   float last = -INFINITY;  // largest value emitted
   uint32_t pending = 0;    // in tids
   uint32_t pending_end = 0;
+  size_t tids_kept = 0;  // in tids, after it was last compacted
 };
 
 // Lives as long as the scan; `state` is made anew by each rescan.
@@ -111,8 +114,9 @@ size_t MemoryLimit() { return static_cast<size_t>(work_mem * 1024.0 * scan_mem_m
 void AddTid(ScanState& s, BlockNumber block, const format::Tid& stored) {
   ItemPointerData tid;
   memcpy(&tid, &stored, sizeof tid);
-  // The server takes a request for the invalid block number as one to extend the table.
-  if (!ItemPointerIsValid(&tid) || ItemPointerGetBlockNumberNoCheck(&tid) == InvalidBlockNumber) {
+  const BlockNumber row_block = ItemPointerGetBlockNumberNoCheck(&tid);
+  if (row_block >= s.table_blocks) s.table_blocks = RelationGetNumberOfBlocks(s.table);
+  if (!ItemPointerIsValid(&tid) || row_block >= s.table_blocks) {
     pg::ReportCorrupted(s.view->rel, block, "a slot names no row of the table");
   }
   s.tids.push_back(tid);
@@ -232,6 +236,23 @@ bool FetchExact(IndexScanDesc scan, const ItemPointerData* tids, uint32_t count,
   return found;
 }
 
+// The rows of what was emitted leave the pool, when they are more than half of it.
+void CompactTids(ScanState& s) {
+  if (s.tids.size() <= std::max(MemoryLimit() / sizeof(ItemPointerData), 2 * s.tids_kept)) return;
+  VecOf<ItemPointerData, Alloc> kept{Alloc(s.context)};
+  const auto keep = [&s, &kept](uint32_t* tids, uint32_t count) {
+    const auto from = s.tids.begin() + *tids;
+    *tids = static_cast<uint32_t>(kept.size());
+    kept.insert(kept.end(), from, from + count);
+  };
+  for (Item& item : s.items) {
+    if (item.stage == Stage::kExact) keep(&item.tids, item.count);
+  }
+  for (Held& held : s.held) keep(&held.tids, held.count);
+  s.tids.swap(kept);
+  s.tids_kept = s.tids.size();
+}
+
 // --- walking ------------------------------------------------------------------------------------
 
 void PushItem(ScanState& s, const Item& item) {
@@ -272,6 +293,16 @@ void BoundSpill(ScanState& s) {
   const size_t half = s.spill.size() / 2;
   std::nth_element(s.spill.begin(), s.spill.begin() + half, s.spill.end(), Nearer);
   s.spill.resize(half);
+}
+
+// The same for what is on its way to emission.
+void BoundItems(ScanState& s) {
+  if (s.items.size() * sizeof(Item) <= MemoryLimit()) return;
+  const size_t half = s.items.size() / 2;
+  std::nth_element(s.items.begin(), s.items.begin() + half, s.items.end(),
+                   [](const Item& a, const Item& b) { return Later()(b, a); });
+  s.items.erase(s.items.begin() + half, s.items.end());
+  std::make_heap(s.items.begin(), s.items.end(), Later());
 }
 
 // For the codes of this epoch and, while they may be left, of the one before; called again when the
@@ -336,6 +367,7 @@ bool NextRound(ScanState& s) {
       AllowInterrupts);
   s.found.clear();
   for (uint32_t i = 0; i < s.beam.size(); ++i) s.found.push_back(s.beam.at(i).id);
+  BoundItems(s);
   HandOver(s, s.found.data(), s.beam.size());
   s.quota = std::max(s.beam.size() / 2, 1u);
   s.graph.ReportHits();
@@ -482,6 +514,7 @@ bool EmitHeld(ScanState& s) {
 bool NextRows(IndexScanDesc scan) {
   ScanState& s = *static_cast<ScanOpaque*>(scan->opaque)->state;
   const bool off = iterative_scan == static_cast<int>(IterativeScan::kOff);
+  CompactTids(s);
   for (;;) {
     switch (s.phase) {
       case Phase::kStart: {
@@ -548,6 +581,7 @@ void StartScan(IndexScanDesc scan) {
   ScanState* s = pg::Construct<ScanState>(palloc(sizeof(ScanState)), opaque->context);
   opaque->state = s;
   s->view = OpenIndex(scan->indexRelation, opaque->context);
+  s->table = scan->heapRelation;
   s->graph = PageGraph(s->view);
   const ScanKey key = &scan->orderByData[0];
   if ((key->sk_flags & SK_ISNULL) == 0) {

@@ -15,6 +15,23 @@ pg::PageRef PageGraph::Lock(BlockNumber block, format::PageKind kind) {
   return ref;
 }
 
+void PageGraph::CheckLinks(format::Place at) {
+  const pg::PageRef page = Lock(at.block, format::PageKind::kNodes);
+  if (page.page != nullptr) {
+    const format::NodeSlot* node = view_->Node(page.page, at.index);
+    const NodeId* links = view_->Links(node);
+    const NodeId limit = view_->geometry.IdLimit(RelationGetNumberOfBlocks(view_->rel));
+    const bool in_use =
+        node->state != format::SlotState::kFree && node->neighbour_count <= view_->max_links();
+    for (uint32_t i = 0; in_use && i < node->neighbour_count; ++i) {
+      if (links[i] >= limit) {
+        pg::ReportCorrupted(view_->rel, at.block, "a link leads out of the file");
+      }
+    }
+  }
+  UnlockReleaseBuffer(page.buffer);
+}
+
 void PageGraph::Refine(const quant::SearchQuery* queries, const NodeId* ids, uint32_t n,
                        quant::Estimate* out) {
   constexpr uint32_t kAhead = 4;

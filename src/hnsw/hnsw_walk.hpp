@@ -36,14 +36,19 @@ class PageGraph {
 
   // --- level 0 ----------------------------------------------------------------------------------
 
+  // Ids of nodes added since this view was made are left out.
+  // Errors: ERRCODE_INDEX_CORRUPTED for one that lies outside of the file.
   uint32_t Neighbours(NodeId id, NodeId* out) {
     const format::Place at = view_->geometry.NodeAt(id);
-    return ReadSlot(at, format::PageKind::kNodes, [&](const char* page) {
+    uint32_t listed = 0;
+    const uint32_t kept = ReadSlot(at, format::PageKind::kNodes, [&](const char* page) {
       const format::NodeSlot* node = view_->Node(page, at.index);
-      const uint32_t n = node->neighbour_count;
-      if (node->state == format::SlotState::kFree || n > view_->max_links()) return 0u;
-      return CopyBelow(view_->Links(node), n, id_limit_, out);
+      listed = node->neighbour_count;
+      if (node->state == format::SlotState::kFree || listed > view_->max_links()) listed = 0;
+      return CopyBelow(view_->Links(node), listed, id_limit_, out);
     });
+    if (kept < listed) CheckLinks(at);
+    return kept;
   }
 
   // A copy of the node's factors and code, as the view's epoch has them. False: it is gone.
@@ -139,6 +144,10 @@ class PageGraph {
   }
 
  private:
+  // Raises the error when the node's list names a node outside of the file, as it now is. What was
+  // read without a pin may be torn.
+  void CheckLinks(format::Place at);
+
   static uint32_t CopyBelow(const uint32_t* ids, uint32_t n, uint32_t limit, uint32_t* out) {
     uint32_t kept = 0;
     for (uint32_t i = 0; i < n; ++i) {

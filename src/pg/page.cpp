@@ -39,6 +39,11 @@ PageRef ReadAnyPage(Relation index, BlockNumber block, int lock, BufferAccessStr
   // The server would take it for P_NEW and extend the file.
   if (block == InvalidBlockNumber) ReportCorrupted(index, block, "a reference to no block");
   Buffer buffer = ReadBufferExtended(index, MAIN_FORKNUM, block, RBM_NORMAL, strategy);
+  // Where one page is locked and what it says leads to another: waiting for oneself has no end.
+  if (!BufferIsLocal(buffer) &&
+      LWLockHeldByMe(BufferDescriptorGetContentLock(GetBufferDescriptor(buffer - 1)))) {
+    ReportCorrupted(index, block, "the page refers to itself");
+  }
   LockBuffer(buffer, lock);
   PageRef ref{buffer, BufferGetPage(buffer), block};
   if (!IsBlank(ref.page)) CheckOurs(index, ref);

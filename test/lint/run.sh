@@ -38,7 +38,7 @@ check "lock levels" "$(awk 'FNR == 1 { named = -99 } /\/\/.*L[0-8]([^0-9]|$)/ { 
 check "format" "$(command -v clang-format-14 >/dev/null || echo "clang-format-14 is missing"; clang-format-14 --dry-run src/*/*.cpp src/*/*.hpp $(ls test/unit/*.cpp test/unit/*.hpp bench/kernels/*.cpp 2>/dev/null) 2>&1 | grep -E 'warning|error' | cut -d: -f1 | sort | uniq -c)"
 
 tree_files() { # all but what building, testing and running leave
-  find . \( -path ./.git -o -path ./build -o -path ./tmp_install -o -path ./tmp_install_hooks -o -path ./tmp_check -o -path ./results \
+  find . \( -path ./.git -o -path ./build -o -path ./tmp_install -o -path './tmp_install_*' -o -path ./tmp_check -o -path ./results \
     -o -path ./output_iso -o -path ./bench/kernels/build -o -name .run -o -name __pycache__ \) -prune -o -type f ! -name '*.o' ! -name '*.d' \
     ! -name '*.so' ! -name 'regression.*' -print | sed 's|^\./||'
 }

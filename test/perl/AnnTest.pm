@@ -9,7 +9,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 our @EXPORT_OK = qw(new_node new_standby add_helpers load_base load_queries load_random recall unordered
-  answers is_intact no_crash psql_code);
+  answers is_intact no_crash psql_code orphans);
 
 my $data = "$ENV{ANN_TREE}/test/data";
 
@@ -220,15 +220,26 @@ sub is_intact
 	return is("$rc $err", '0 ', $name);
 }
 
-# Runs SQL; returns its SQLSTATE ('00000': it worked; '57P02' and the like: the server went away) and
+# Runs SQL, for three minutes at most; returns its SQLSTATE ('00000': it worked; '57P02' and the like: the server went away) and
 # output.
 sub psql_code
 {
 	my ($node, $sql) = @_;
-	my ($rc, $out, $err) = $node->psql('postgres', $sql, extra_params => [ '-v', 'VERBOSITY=verbose' ]);
+	my ($rc, $out, $err) = $node->psql('postgres', $sql, extra_params => [ '-v', 'VERBOSITY=verbose' ], timeout => $PostgreSQL::Test::Utils::timeout_default);
 	return ('00000', $out) if $rc == 0;
 	return ($1, $err) if $err =~ /(?:ERROR|FATAL|PANIC):\s+([0-9A-Z]{5}):/;
 	return ('lost', $err);
+}
+
+# The files of a database, after a checkpoint, that belong to no relation; `folder`: where they lie, when not
+# in the default tablespace.
+sub orphans
+{
+	my ($node, $db, $folder) = @_;
+	$folder = defined $folder ? "'$folder'" : q{'base/' || (SELECT oid FROM pg_database WHERE datname = current_database())};
+	return $node->safe_psql($db, qq{
+SELECT string_agg(f, ' ' ORDER BY f) FROM pg_ls_dir($folder) f
+WHERE f ~ '^[0-9]+' AND substring(f FROM '^[0-9]+')::oid NOT IN (SELECT pg_relation_filenode(oid) FROM pg_class WHERE pg_relation_filenode(oid) IS NOT NULL)});
 }
 
 # Passes when no backend of the server has died since it started.

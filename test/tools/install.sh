@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
 # Installs the built extension into tmp_install, where private servers look (server_config.sh); with
-# `hooks` the hook build (make hooks) into tmp_install_hooks. A server that cannot be told to look
-# there gets it where extensions lie: that needs the right to.
+# `hooks` or `sanitize` that build (make hooks, make sanitize) into tmp_install_hooks, ... A server that
+# cannot be told to look there gets it where extensions lie: that needs the right to.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+build=${1:-release}
 into=tmp_install
-[ "${1:-}" != hooks ] || into=tmp_install_hooks
+[ "$build" = release ] || into=tmp_install_$build
 place() { # the prefix to install under
   make install DESTDIR="$1"
-  if [ "$into" = tmp_install_hooks ]; then
-    install -m 755 build/hooks/ann.so "$1$("${PG_CONFIG:-pg_config}" --pkglibdir)/ann.so"
+  if [ "$build" != release ]; then
+    install -m 755 "build/$build/ann.so" "$1$("${PG_CONFIG:-pg_config}" --pkglibdir)/ann.so"
   fi
 }
 rm -rf "$into"

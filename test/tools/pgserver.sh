@@ -7,10 +7,14 @@
 #   pgserver.sh env DIR      shell lines that export PGHOST PGPORT PGUSER PGDATABASE
 #   pgserver.sh as DIR CMD   run CMD as the server's user
 #
-# ANN_INSTALL=tmp_install_hooks, when the server is made: it runs the hook build.
+# ANN_INSTALL=tmp_install_hooks or _sanitize: it runs that build.
 set -euo pipefail
 tree=$(cd "$(dirname "$0")/../.." && pwd)
 bindir=$("${PG_CONFIG:-pg_config}" --bindir)
+# A build that a server must be started for in its own way has a pg_ctl of its own.
+install=${ANN_INSTALL:-tmp_install}
+pg_ctl=$tree/build/${install#tmp_install_}/bin/pg_ctl
+[ -x "$pg_ctl" ] || pg_ctl=$bindir/pg_ctl
 action=${1:?start, stop, env or as} dir=${2:?directory}
 mkdir -p "$dir"
 dir=$(cd "$dir" && pwd)
@@ -48,15 +52,15 @@ start() {
       "$tree/test/tools/server_config.sh"
     } | as_user tee -a "$dir/data/postgresql.conf" >/dev/null
   fi
-  as_user "$bindir/pg_ctl" -D "$dir/data" status >/dev/null 2>&1 && return
-  as_user "$bindir/pg_ctl" -D "$dir/data" -l "$dir/server.log" -w -t 120 start >/dev/null ||
+  as_user "$pg_ctl" -D "$dir/data" status >/dev/null 2>&1 && return
+  as_user "$pg_ctl" -D "$dir/data" -l "$dir/server.log" -w -t 120 start >/dev/null ||
     { tail -20 "$dir/server.log" >&2; exit 1; }
 }
 
 case $action in
   start) start ;;
   stop)
-    as_user "$bindir/pg_ctl" -D "$dir/data" -m fast -w stop >/dev/null 2>&1 || true
+    as_user "$pg_ctl" -D "$dir/data" -m fast -w stop >/dev/null 2>&1 || true
     if [ "$sockets" != "$dir/socket" ] && [ -d "$sockets" ]; then rmdir "$sockets" 2>/dev/null || true; fi
     ;;
   env) printf 'export PGHOST=%q PGPORT=5432 PGUSER=postgres PGDATABASE=postgres\n' "$sockets" ;;

@@ -99,7 +99,10 @@ void ExpectConsistent(const Meta& meta) {
   }
   ASSERT_FALSE(g.InStripes(g.first_stripe() - 1));
   ASSERT_EQ(g.IdLimit(g.first_stripe()), 0u);
-  ASSERT_EQ(g.IdLimit(g.first_stripe() + 1), meta.node_pages * s);
+  for (uint32_t block = g.first_stripe(); block < g.StripeStart(3); ++block) {
+    const bool nodes = g.PartAt(block).kind == StripePart::kNodes;
+    ASSERT_EQ(g.IdLimit(block + 1), g.IdLimit(block) + (nodes ? s : 0)) << block;
+  }
   ASSERT_EQ(g.IdLimit(g.StripeStart(2)), 2 * meta.node_pages * s);
   ASSERT_LE(g.IdLimit(UINT32_MAX), kMaxNodes);
 }

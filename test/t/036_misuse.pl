@@ -1,0 +1,125 @@
+# Indexes that are not what the server takes them for (another format version, metric or dimensions, a file
+# cut short), values that the column cannot hold, and the tables without WAL: temporary and unlogged ones.
+use strict;
+use warnings;
+use Test::More;
+use PostgreSQL::Test::Utils;
+use AnnTest qw(new_node load_random is_intact no_crash psql_code);
+
+use constant { PAGE => 8192, META => 24, TAIL => 8184 };
+my $node = new_node('misuse');
+my $set = 'SET enable_seqscan = off; SET enable_sort = off;';
+load_random($node, 'template', 300, 8);
+
+# [ name, what becomes of the file, what the error says ]; 2 bytes at META + 4 are the version, one at + 6 the
+# metric, 4 at + 16 the dimensions.
+# Every node's chain leads to the page that the node is on, which whoever follows it has locked.
+sub lead_back
+{
+	my ($block) = grep { unpack('v', substr($_[0], $_ * PAGE + TAIL, 2)) == 2 } 0 .. length($_[0]) / PAGE - 1;
+	my ($bytes, $slots, $chunks) = map { unpack('v', substr($_[0], META + $_, 2)) } 20, 22, 34;
+	substr($_[0], $block * PAGE + 24 + $_ * $bytes + 12, 4) = pack('V', $block * $chunks) for 0 .. $slots - 1;
+	return;
+}
+
+my $newer = 'has format version 77, which this release cannot read';
+my @cases = (
+	[ 'newer version', sub { substr($_[0], META + 4, 2) = pack('v', 77); substr($_[0], TAIL + 2, 2) = pack('v', 1) }, $newer ],
+	[ 'version 0', sub { substr($_[0], META + 4, 2) = pack('v', 0) }, 'has format version 0, which' ],
+	[ 'newer version of pages', sub { substr($_[0], $_ * PAGE + TAIL + 2, 2) = pack('v', 77) for 1 .. length($_[0]) / PAGE - 1 }, 'unknown page format version' ],
+	[ 'another metric', sub { substr($_[0], META + 6, 1) = "\3" }, q{metric or dimensions are not the column's} ],
+	[ 'other dimensions', sub { substr($_[0], META + 16, 4) = pack('V', 9) }, q{metric or dimensions are not the column's} ],
+	[ 'chains that lead back', \&lead_back, '(refers to itself|unexpected kind of page|another node|chain)' ],
+	[ 'empty file', sub { $_[0] = '' }, '(could not read block 0|there is no meta page)' ],
+	[ 'meta page alone', sub { $_[0] = substr($_[0], 0, PAGE) }, '(could not read block 1|pages of the mean are missing)' ],
+	[ 'no nodes', sub { $_[0] = substr($_[0], 0, 3 * PAGE) }, 'entry point lies outside of the file' ]);
+$node->safe_psql('postgres', join(';', map { "CREATE TABLE t$_ AS TABLE template; CREATE INDEX t${_}_v ON t$_ USING hnsw (v vector_l2_ops)" } 0 .. $#cases) . '; CHECKPOINT');
+my @path = map { $node->data_dir . '/' . $node->safe_psql('postgres', "SELECT pg_relation_filepath('t${_}_v')") } 0 .. $#cases;
+$node->stop('fast');
+for my $i (0 .. $#cases)
+{
+	my $bytes = slurp_file($path[$i]);
+	$cases[$i]->[1]->($bytes);
+	open(my $out, '>:raw', $path[$i]) or die "cannot write $path[$i]: $!";
+	print $out $bytes;
+	close($out);
+}
+$node->start;
+for my $i (0 .. $#cases)
+{
+	my ($name, undef, $message) = @{ $cases[$i] };
+	for my $sql ("SELECT count(*) FROM (SELECT id FROM t$i ORDER BY v <-> (SELECT v FROM template WHERE id = 3) LIMIT 400) r",
+		"INSERT INTO t$i SELECT 1000 + id, v FROM template", "DELETE FROM t$i WHERE id % 5 = 0; VACUUM t$i", "SELECT ann_index_check('t${i}_v')")
+	{
+		my ($code, $out) = psql_code($node, "$set $sql");
+		my ($what) = $sql =~ /^(\w+( ann_index_check)?)/;
+		like($code, qr/^XX00[12]$/, "$name: $what is refused");
+		like($out, qr/$message/, "$name: $what says why");
+		like($out, qr/HINT:  REINDEX INDEX "t${i}_v"/, "$name: $what says what to do") if $code eq 'XX002';
+	}
+	$node->safe_psql('postgres', "REINDEX INDEX t${i}_v");
+	is_intact($node, "t${i}_v", "$name: REINDEX mends it");
+	is($node->safe_psql('postgres', "$set SELECT count(*) = (SELECT count(*) FROM t$i) FROM (SELECT id FROM t$i ORDER BY v <-> (SELECT v FROM template WHERE id = 3) LIMIT 400) r"),
+		't', "$name: all rows are there");
+}
+
+# What the column cannot hold is refused before an index sees it, as text and as binary.
+my ($code) = psql_code($node, q{INSERT INTO t0 VALUES (2000, '[1, 2, 3]')});
+is($code, '22000', 'other dimensions');
+for my $case ([ 'NaN', "\x7f\xc0\0\0" ], [ 'infinity', "\x7f\x80\0\0" ], [ 'minus infinity', "\xff\x80\0\0" ])
+{
+	my ($name, $float) = @$case;
+	my $value = pack('n n', 8, 0) . "\0" x 28 . $float;
+	my $file = $node->basedir . "/value.bin";
+	open(my $out, '>:raw', $file) or die "cannot write $file: $!";
+	print $out "PGCOPY\n\377\r\n\0" . pack('N N n N N N', 0, 0, 2, 4, 3000, length($value)) . $value . pack('n', 65535);
+	close($out);
+	($code) = psql_code($node, "\\copy t0 from '$file' (format binary)");
+	is($code, '22000', "$name by binary COPY");
+}
+is_intact($node, 't0_v', 'intact after what was refused');
+
+# Two operator classes on one column, each by its own operator.
+$node->safe_psql('postgres', 'CREATE TABLE two AS TABLE template; CREATE INDEX two_l2 ON two USING hnsw (v vector_l2_ops); CREATE INDEX two_cosine ON two USING hnsw (v vector_cosine_ops)');
+for my $case ([ '<->', 'two_l2' ], [ '<=>', 'two_cosine' ])
+{
+	my ($op, $index) = @$case;
+	like($node->safe_psql('postgres', "$set EXPLAIN SELECT id FROM two ORDER BY v $op '[1,2,3,4,5,6,7,8]' LIMIT 5"), qr/using $index on/, "$op uses $index");
+	is($node->safe_psql('postgres', "$set SELECT unordered('two', '$op', 50, 'template')"), 0, "$op is in order");
+}
+
+# A column that loses its dimensions keeps its index.
+$node->safe_psql('postgres', 'ALTER TABLE two ALTER COLUMN v TYPE vector');
+is_intact($node, 'two_l2', 'intact after ALTER TYPE');
+is($node->safe_psql('postgres', "$set SELECT unordered('two', '<->', 50, 'template')"), 0, 'in order after ALTER TYPE');
+
+# Tables without WAL.
+is($node->safe_psql('postgres', qq{$set
+CREATE TEMP TABLE here AS TABLE template;
+CREATE INDEX here_v ON here USING hnsw (v vector_l2_ops);
+INSERT INTO here SELECT id + 1000, v FROM template WHERE id <= 50;
+DELETE FROM here WHERE id % 3 = 0;
+VACUUM here;
+INSERT INTO here SELECT i, random_vector(8 + 0 * i) FROM generate_series(2000, 2200) i;
+SELECT ann_index_check('here_v');
+SELECT count(*) = (SELECT count(*) FROM here) AND count(*) = count(DISTINCT id) FROM (SELECT id FROM here ORDER BY v <-> '[1,2,3,4,5,6,7,8]' LIMIT 100000) r}),
+	"\nt", 'a temporary table');
+$node->safe_psql('postgres', q{
+CREATE UNLOGGED TABLE fleeting AS TABLE template;
+CREATE INDEX fleeting_v ON fleeting USING hnsw (v vector_l2_ops);
+CREATE UNLOGGED TABLE l1 AS TABLE template;
+CREATE INDEX l1_v ON l1 USING hnsw (v vector_l1_ops)});
+$node->stop('immediate');
+$node->start;
+for my $case ([ 'fleeting', '<->' ], [ 'l1', '<+>' ])
+{
+	my ($table, $op) = @$case;
+	is_intact($node, "${table}_v", "$table: intact after a crash");
+	is($node->safe_psql('postgres', "$set SELECT count(*) FROM (SELECT id FROM $table ORDER BY v $op '[1,2,3,4,5,6,7,8]' LIMIT 10) r"), 0, "$table: and empty");
+	$node->safe_psql('postgres', "INSERT INTO $table SELECT * FROM template");
+	is_intact($node, "${table}_v", "$table: intact when filled again");
+	is($node->safe_psql('postgres', "$set SELECT unordered('$table', '$op', 300, 'template')"), 0, "$table: complete and in order");
+}
+no_crash($node, 'no backend died');
+$node->stop;
+done_testing();
