@@ -33,7 +33,7 @@ sub sql { return $node->safe_psql('postgres', $_[0]); }
 my %indexes = (
 	base_cosine => { op => '<=>', key => 'v', with => 'm = 8' },
 	base_l2 => { op => '<->', key => 'v', with => 'm = 16, code_bits = 4' },
-	base_ip => { op => '<#>', key => 'v', with => 'm = 6, ef_construction = 100' },
+	base_ip => { op => '<#>', key => 'v', with => 'm = 12, ef_construction = 100' },
 	base_l1 => { op => '<+>', key => 'v', with => 'm = 6, ef_construction = 32' },
 	base_part => { op => '<->', key => 'v', with => 'm = 12', where => 'kind = 0' },
 	base_head => { op => '<->', key => '(subvector(v, 1, 24)::vector(24))', with => 'm = 12' },
