@@ -73,8 +73,8 @@ void Measure(const TestCodec& codec, const std::vector<Coded>& codes, Errors* co
       const double truth = TrueKey(codec->params().metric, Base()[i], q);
       ASSERT_NO_FATAL_FAILURE(coarse->Add(codec->Coarse(*query, codes[i].code.data()), truth));
       if (codes[i].refinement.empty()) continue;
-      ASSERT_NO_FATAL_FAILURE(refined->Add(
-          codec->Refined(*query, codes[i].code.data(), Refinement(codes[i])), truth));
+      ASSERT_NO_FATAL_FAILURE(
+          refined->Add(codec->Refined(*query, codes[i].code.data(), Refinement(codes[i])), truth));
     }
   }
 }
@@ -83,10 +83,9 @@ void Measure(const TestCodec& codec, const std::vector<Coded>& codes, Errors* co
 TEST(RecodeTest, ErrorsAreAsPromisedAfterOneAndAfterTwo) {
   for (const Metric metric : {Metric::kL2, Metric::kCosine, Metric::kInnerProduct}) {
     const Vector mean = MeanOf(metric);
-    for (const auto& [traversal, refinement] :
-         {std::pair{2, 4}, {2, 6}, {4, 2}, {4, 4}, {4, 6}}) {
+    for (const auto& [traversal, refinement] : {std::pair{2, 4}, {2, 6}, {4, 2}, {4, 4}, {4, 6}}) {
       SCOPED_TRACE(::testing::Message() << "metric " << static_cast<int>(metric) << ", bits "
-                                      << traversal << " + " << refinement);
+                                        << traversal << " + " << refinement);
       const TestCodec zero(Epoch(metric, traversal, refinement, 0, false), Vector(kDims, 0));
       const TestCodec one(Epoch(metric, traversal, refinement, 1.2f, true), mean);
       const TestCodec two(Epoch(metric, traversal, refinement, 1.2f, true), Shifted(mean));
@@ -107,8 +106,8 @@ TEST(RecodeTest, ErrorsAreAsPromisedAfterOneAndAfterTwo) {
   }
 }
 
-// A query at, and beside, the row: the directions in which an error about the old mean and one about
-// the new lie differ.
+// A query at, and beside, the row: the directions in which an error about the old mean and one
+// about the new lie differ.
 TEST(RecodeTest, NearDuplicatesKeepThePromise) {
   Gaussian gaussian(6);
   const Vector mean = MeanOf(Metric::kL2);
@@ -137,8 +136,7 @@ TEST(RecodeTest, NearDuplicatesKeepThePromise) {
 // Codes of one vector, made of it and of its code, are seen to be of one; those of others hardly
 // ever.
 TEST(RecodeTest, CodesOfOneVectorMayBeEqual) {
-  for (const Metric metric :
-       {Metric::kL2, Metric::kCosine, Metric::kInnerProduct, Metric::kL1}) {
+  for (const Metric metric : {Metric::kL2, Metric::kCosine, Metric::kInnerProduct, Metric::kL1}) {
     SCOPED_TRACE(static_cast<int>(metric));
     const bool l1 = metric == Metric::kL1;
     CodecParams params = Epoch(metric, l1 ? 8 : 2, l1 ? 0 : 6, 0, false);
