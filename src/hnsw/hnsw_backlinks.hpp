@@ -50,7 +50,7 @@ struct UpperLists {
 };
 
 // Of a new node's neighbours, how many link back at most.
-inline uint32_t BackLinks(uint32_t m) { return std::max(m / 2, std::min(m, 8u)); }
+inline uint32_t BackLinks(uint32_t m) { return m; }
 
 // A back link to be written: from a list with room, or in place of `victim`.
 struct BackLink {

@@ -183,7 +183,7 @@ class Inserter {
         ef *= 4;
       }
     }
-    Choose(BaseLists{graph_}, view_.max_links());
+    Choose(BaseLists{graph_}, graph::OwnLinks(view_.meta.m, 0));
     return true;
   }
 
