@@ -79,6 +79,16 @@ void Measure(const TestCodec& codec, const std::vector<Coded>& codes, Errors* co
   }
 }
 
+// As ExpectGaussian; errors of one rotation have a little in common where rows and error do: .083
+// at most.
+void ExpectHonest(const Errors& errors, const char* what, double least) {
+  EXPECT_LT(errors.worst, 5) << what;
+  EXPECT_NEAR(errors.mean(), 0, 0.1) << what;
+  EXPECT_GT(errors.deviation(), least) << what;
+  EXPECT_LT(errors.deviation(), 1.1) << what;
+  EXPECT_LT(errors.beyond3 / errors.n, 0.006) << what;
+}
+
 // From the mean 0 that an empty table has to the mean of the rows, and on to another.
 TEST(RecodeTest, ErrorsAreAsPromisedAfterOneAndAfterTwo) {
   for (const Metric metric : {Metric::kL2, Metric::kCosine, Metric::kInnerProduct}) {
@@ -95,13 +105,13 @@ TEST(RecodeTest, ErrorsAreAsPromisedAfterOneAndAfterTwo) {
       const double least = metric == Metric::kInnerProduct ? 0.4 : 0.6;
       Errors coarse, refined;
       ASSERT_NO_FATAL_FAILURE(Measure(one, codes, &coarse, &refined));
-      ExpectGaussian(coarse, "coarse, once", least);
-      if (refinement > 0) ExpectGaussian(refined, "refined, once", least);
+      ExpectHonest(coarse, "coarse, once", least);
+      if (refinement > 0) ExpectHonest(refined, "refined, once", least);
       for (Coded& coded : codes) coded = Recode(one, two, coded);
       Errors coarse2, refined2;
       ASSERT_NO_FATAL_FAILURE(Measure(two, codes, &coarse2, &refined2));
-      ExpectGaussian(coarse2, "coarse, twice", least);
-      if (refinement > 0) ExpectGaussian(refined2, "refined, twice", least);
+      ExpectHonest(coarse2, "coarse, twice", least);
+      if (refinement > 0) ExpectHonest(refined2, "refined, twice", least);
     }
   }
 }
