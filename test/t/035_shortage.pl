@@ -26,7 +26,7 @@ sub complete
 SELECT bool_and((SELECT count(*) = (SELECT count(*) FROM t) AND count(*) = count(DISTINCT id)
   FROM (SELECT id FROM t ORDER BY t.v <-> q.v LIMIT 1000000) r)) FROM query q}), 't', "$what: every row once, $order");
 	}
-	is($node->safe_psql('postgres', "$little SELECT unordered('t', '<->', 100)"), 0, "$what: in order");
+	is($node->safe_psql('postgres', "$little SELECT unordered('t', '<->', 10)"), 0, "$what: in order");
 	cmp_ok($node->safe_psql('postgres', "$little SELECT recall('t', '<->', 100)"), '>=', 0.95, "$what: the nearest are found");
 	is($node->safe_psql('postgres', qq{$little SELECT count(*) = (SELECT count(*) FROM t) AND count(*) = count(DISTINCT id)
   FROM (SELECT id FROM t ORDER BY v <-> (SELECT v FROM query WHERE id = 0) LIMIT 1000000) r}), 't', "$what: every row once without a distance");
