@@ -187,6 +187,10 @@ for my $seed (1 .. $ENV{UNITS_SEEDS} // 1)
 	sweep({ name => 'vacuum, a few', units => 10,
 		setup => table_of(176) . "; CREATE INDEX t_v ON t $index",
 		action => 'DELETE FROM t WHERE id % 9 = 0; VACUUM (INDEX_CLEANUP ON) t' });
+	# Lists of four: some nodes are in none any more.
+	sweep({ name => 'vacuum, nodes in no list', units => 10,
+		setup => table_of(400) . '; CREATE INDEX t_v ON t USING hnsw (v vector_l2_ops) WITH (m = 2, ef_construction = 16)',
+		action => 'DELETE FROM t WHERE id % 2 = 1; VACUUM (INDEX_CLEANUP ON) t' });
 	sweep({ name => 'vacuum, nothing left', units => 5,
 		setup => table_of(60) . "; CREATE INDEX t_v ON t $index",
 		action => 'DELETE FROM t; VACUUM (INDEX_CLEANUP ON) t' });
