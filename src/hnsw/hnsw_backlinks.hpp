@@ -49,8 +49,10 @@ struct UpperLists {
   }
 };
 
-// Of a new node's neighbours, how many link back at most.
-inline uint32_t BackLinks(uint32_t m) { return m; }
+// Of a new node's neighbours, how many link back at most, and how many at least, if there are lists
+// with room.
+inline uint32_t MostBackLinks(uint32_t m) { return m; }
+inline uint32_t EnoughBackLinks(uint32_t m) { return m / 2; }
 
 // A back link to be written: from a list with room, or in place of `victim`.
 struct BackLink {
@@ -71,18 +73,16 @@ class BackLinker {
         prepared_(pg::AllocZero<uint8_t>(context, RoundUp(view->meta.dims, 64))) {}
 
   // Links `to` from some of its neighbours `chosen`, the nearest first. `scorer(frame, coded)`: the
-  // distance from it. Each link dirties a page and is
-  // most of what an insert costs, so they are few (README, "Insert"): first from those that gain by
-  // it, then from those that have room.
+  // distance from it. Each link dirties a page and is most of what an insert costs, so they are few
+  // (README, "Insert"): from those that gain by it; if these are too few, from some with room.
   template <class Lists, class Scorer>
   void Link(Lists lists, std::span<const Candidate> chosen, uint32_t to, Scorer scorer) {
-    const uint32_t most = BackLinks(view_.meta.m);
     planned_.clear(), with_room_.clear();
-    for (uint32_t i = 0; i < chosen.size() && planned_.size() < most; ++i) {
+    for (uint32_t i = 0; i < chosen.size() && planned_.size() < MostBackLinks(view_.meta.m); ++i) {
       Plan(lists, chosen[i], to, scorer, false);
     }
     for (const BackLink& back : with_room_) {
-      if (planned_.size() < most) planned_.push_back(back);
+      if (planned_.size() < EnoughBackLinks(view_.meta.m)) planned_.push_back(back);
     }
     uint32_t held = Write(lists, to, scorer);
     // A node that no list holds is lost to every walk: the nearest that can takes it.
@@ -195,6 +195,7 @@ class BackLinker {
     constexpr int kAttempts = 3;
     for (int attempt = 0; attempt < kAttempts && !planned_.empty(); ++attempt) {
       changed_.clear();
+      changed_.reserve(planned_.size());  // nothing is allocated under a page lock
       std::sort(planned_.begin(), planned_.end(),
                 [](const BackLink& a, const BackLink& b) { return a.at.block < b.at.block; });
       pg::StopPoint("insert.planned");

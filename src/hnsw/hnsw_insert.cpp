@@ -183,7 +183,9 @@ class Inserter {
         ef *= 4;
       }
     }
-    Choose(BaseLists{graph_}, graph::OwnLinks(view_.meta.m, 0));
+    // A full list: it is written with the slot, at the price of its bytes, while links to the node
+    // dirty a page each.
+    Choose(BaseLists{graph_}, view_.max_links());
     return true;
   }
 
