@@ -326,14 +326,22 @@ bool LimitReached(const ScanState& s) {
   return max_scan_tuples > 0 && s.visited.count() >= static_cast<uint64_t>(max_scan_tuples);
 }
 
+// Candidates of the first round. A number that the user has set is meant for distances, as pgvector's
+// is, while codes rank the beam: an eighth more makes up for those near its end that are ranked
+// amiss (README, "Scan"). `off` promises at most ef_search rows.
+uint32_t FirstRound(const ScanState& s) {
+  if (!ef_search_is_set) return s.view->meta.default_ef;
+  const uint32_t ef = static_cast<uint32_t>(ef_search);
+  return iterative_scan == static_cast<int>(IterativeScan::kOff) ? ef : ef + ef / 8;
+}
+
 // Walks until the beam has settled, then hands its candidates over. False: there is nowhere to
 // start.
 bool NextRound(ScanState& s) {
   auto scorer = QueryScorer(s);
   if (s.phase == Phase::kStart) {
-    s.round_ef = static_cast<uint32_t>(ef_search_is_set ? ef_search : s.view->meta.default_ef);
     // The beam's memory is reserved at once, and a user may set any number.
-    s.round_ef = std::clamp(s.round_ef, 1u, std::max(s.graph.id_limit(), 1u));
+    s.round_ef = std::clamp(FirstRound(s), 1u, std::max(s.graph.id_limit(), 1u));
     s.visited.Reset(std::min(s.round_ef, 1u << 16) * 32, s.graph.id_limit());
     s.beam.Reset(s.round_ef);
     pg::StopPoint("scan.opened");
