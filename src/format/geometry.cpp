@@ -1,6 +1,7 @@
 #include "format/geometry.hpp"
 
 #include <algorithm>
+#include <cstring>
 
 namespace ann::format {
 
@@ -89,7 +90,8 @@ bool MaySlotsEndAt(const Meta& meta, PageKind kind, const char* page, uint32_t l
   const uint32_t slot = SlotBytes(meta, kind);
   if (slot == 0 || lower < kPageHeaderBytes || lower > end) return false;
   if ((lower - kPageHeaderBytes) % slot != 0) return false;
-  return std::all_of(page + lower, page + end, [](char byte) { return byte == 0; });
+  static const char kZeros[kPageSize] = {};
+  return std::memcmp(page + lower, kZeros, end - lower) == 0;
 }
 
 Geometry::Geometry(const Meta& meta)

@@ -102,6 +102,7 @@ class BackLinker {
   // taken for one with room; WritePage sees.
   template <class Lists, class Scorer>
   void Plan(Lists& lists, Candidate from, uint32_t to, Scorer& scorer, bool forced) {
+    CHECK_FOR_INTERRUPTS();
     if (from.id == to) return;  // as in WriteNode
     uint32_t links[graph::kMaxDegree];
     const uint32_t n = lists.Neighbours(from.id, links);
@@ -209,6 +210,7 @@ class BackLinker {
       }
       planned_.clear();
       if (changed_.empty()) break;
+      graph_.ReportHits();
       graph_ = PageGraph(&view_);  // lists may name nodes of a stripe just added
       for (const Candidate& from : changed_) Plan(lists, from, to, scorer, false);
     }

@@ -254,6 +254,10 @@ void ReloadEntry(IndexView* view) {
       pg::ReadPage(view->rel, kMetaBlock, BUFFER_LOCK_SHARE, format::PageKind::kMeta);
   view->meta.entry = MetaOn(page.page)->entry;
   view->meta.entry_level = MetaOn(page.page)->entry_level;
+  // The re-centring under way when the view was made may have ended.
+  if (MetaOn(page.page)->epoch == view->meta.epoch) {
+    view->meta.recentring = MetaOn(page.page)->recentring;
+  }
   pg::Release(page);
 }
 

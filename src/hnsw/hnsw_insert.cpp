@@ -65,6 +65,7 @@ class Inserter {
     view_.reloaded_arg = this;
     work_ = pg::AllocZero<float>(context, view_.meta.dims);
     node_code_ = pg::AllocZero<uint8_t>(context, codec.coded_bytes());
+    decoded_ = pg::AllocZero<float>(context, view_.meta.dims);
     for (uint8_t*& coded : draft_.coded) {
       coded = pg::AllocZero<uint8_t>(context, codec.coded_bytes());
     }
@@ -73,7 +74,7 @@ class Inserter {
 
   void Insert(const float* x, format::Tid tid) {
     ReloadEntry(&view_);
-    graph_ = PageGraph(&view_);
+    RenewGraph();
     MakeDraft(x, tid);
     pg::StopPoint("insert.opened");
     const bool first = view_.meta.entry == kNoId && LockEmptyIndex();
@@ -92,10 +93,31 @@ class Inserter {
       if (!TakeEntry(top, alone) && alone) LinkAnew(id);
     }
     if (first) UnlockPage(view_.rel, kMetaBlock, ExclusiveLock);
+    graph_.ReportHits();
     RecentreIfGrown(&view_, id);
   }
 
+  // Links node `id`, in whose list nobody is, both ways. Its code stands for its vector.
+  void Relink(NodeId id) {
+    ReloadEntry(&view_);
+    RenewGraph();
+    if (!graph_.ReadCode(id, node_code_)) return;
+    view_.codec.Decode(node_code_, nullptr, decoded_);
+    view_.codec.Restore(decoded_);
+    draft_.x = decoded_;
+    EncodeDraft();
+    LinkAnew(id);
+    FillList(id);
+    graph_.ReportHits();
+  }
+
  private:
+  // The file has grown, or may have.
+  void RenewGraph() {
+    graph_.ReportHits();
+    graph_ = PageGraph(&view_);
+  }
+
   // Of nodes inserted side by side into an empty index only one would become the entry point, and
   // no list would ever name the others: they come one after the other (L0). False: the index is
   // not empty any more, the lock is not held.
@@ -104,7 +126,7 @@ class Inserter {
     ReloadEntry(&view_);
     if (view_.meta.entry == kNoId) return true;
     UnlockPage(view_.rel, kMetaBlock, ExclusiveLock);
-    graph_ = PageGraph(&view_);  // the file has grown
+    RenewGraph();
     return false;
   }
 
@@ -163,7 +185,9 @@ class Inserter {
   bool Search() {
     found_.clear();
     uint32_t ef = std::max<uint32_t>(view_.meta.ef_construction, 8);
-    constexpr int kAttempts = 5;
+    // The last with 64 times ef_construction: who meets so many dead nodes and nobody else is left
+    // to the vacuum that is under way, which links loners (Relink).
+    constexpr int kAttempts = 4;
     for (int attempt = 0; attempt < kAttempts && found_.empty(); ++attempt) {
       if (view_.meta.entry == kNoId) {
         alone_ = true;
@@ -179,6 +203,7 @@ class Inserter {
         KeepLive();
         // All that can be reached is dead, or more must be looked at.
         alone_ = found_.empty() && !beam_.full();
+        lost_entry_ = view_.meta.entry;
         if (alone_) break;
         ef *= 4;
       }
@@ -339,11 +364,7 @@ class Inserter {
     node->chain = kNoId;
     node->set_hash(draft_.hash);
     std::memcpy(view_.Coded(node), draft_.coded[0], view_.codec.coded_bytes());
-    node->neighbour_count = 0;
-    for (uint32_t i = 0; i < chosen_count_; ++i) {
-      // This very slot may have been a candidate, if a vacuum has freed it since.
-      if (chosen_[i].id != id) view_.Links(node)[node->neighbour_count++] = chosen_[i].id;
-    }
+    CopyChosen(node, id);
     if (fine.page != nullptr) {
       char* page = blank ? edit.EditWhole(fine) : edit.EditSlot(fine, fine_at.index);
       if (blank) {
@@ -372,7 +393,7 @@ class Inserter {
     SearchUpper(level);
     Choose(lists, graph::OwnLinks(view_.meta.m, level));
     const RecordId record = WriteRecord(level, id, down);
-    graph_ = PageGraph(&view_);  // the file may have grown
+    RenewGraph();
     LinkBack(lists, record);
     return record;
   }
@@ -417,9 +438,13 @@ class Inserter {
           pg::ReadPage(view_.rel, at.block, BUFFER_LOCK_SHARE, PageKind::kNodes);
       const format::NodeSlot* node = view_.Node(page.page, at.index);
       const Frame frame = view_.FrameOf(node->code);
+      if (node->state == SlotState::kFree) {
+        pg::ReportCorrupted(view_.rel, at.block, "a slot just filled is free");
+      }
       std::memcpy(node_code_, view_.Coded(node), view_.codec.coded_bytes());
       pg::Release(page);
       if (frame == Frame::kCurrent) return;
+      CHECK_FOR_INTERRUPTS();
       if (frame == Frame::kUnknown) ReloadFrames(&view_);
       RecodeNodes(view_, at.block);
     }
@@ -436,12 +461,8 @@ class Inserter {
     ++slot->version;
     slot->node = id;
     slot->down = down;
-    slot->neighbour_count = 0;
     std::memcpy(view_.Coded(slot), node_code_, view_.codec.coded_bytes());
-    for (uint32_t i = 0; i < chosen_count_; ++i) {
-      // As in WriteNode.
-      if (chosen_[i].id != record) view_.Links(slot)[slot->neighbour_count++] = chosen_[i].id;
-    }
+    CopyChosen(slot, record);
     edit.Finish();
     pg::Release(free.page);
     return record;
@@ -449,10 +470,33 @@ class Inserter {
 
   // Links node `id`, which found nobody, from those that have come since.
   void LinkAnew(NodeId id) {
-    graph_ = PageGraph(&view_);
+    RenewGraph();
     seeking_ = false;
     Search();
     LinkBack(BaseLists{graph_}, id);
+  }
+
+  // Gives node `id` the neighbours chosen, if it has none. Locks: its page (L2).
+  void FillList(NodeId id) {
+    const format::Place at = view_.geometry.NodeAt(id);
+    const pg::PageRef page =
+        pg::ReadPage(view_.rel, at.block, BUFFER_LOCK_EXCLUSIVE, PageKind::kNodes);
+    if (view_.Node(page.page, at.index)->neighbour_count == 0) {
+      pg::PageEdit edit = pg::PageEdit::Begin(view_.rel, view_.meta);
+      CopyChosen(view_.Node(edit.Edit(page), at.index), id);
+      edit.Finish();
+    }
+    pg::Release(page);
+  }
+
+  // The list of node or record `id`: this very slot may have been a candidate, if a vacuum has
+  // freed it since.
+  template <class Slot>
+  void CopyChosen(Slot* slot, uint32_t id) {
+    slot->neighbour_count = 0;
+    for (uint32_t i = 0; i < chosen_count_; ++i) {
+      if (chosen_[i].id != id) view_.Links(slot)[slot->neighbour_count++] = chosen_[i].id;
+    }
   }
 
   // --- entry point ------------------------------------------------------------------------------
@@ -463,7 +507,7 @@ class Inserter {
     pg::PageRef page = pg::ReadPage(view_.rel, kMetaBlock, BUFFER_LOCK_EXCLUSIVE, PageKind::kMeta);
     const format::Meta* now = MetaOn(page.page);
     if (now->entry == kNoId || draft_.level > now->entry_level ||
-        (alone && now->entry == view_.meta.entry)) {
+        (alone && now->entry == lost_entry_)) {
       pg::PageEdit edit = pg::PageEdit::Begin(view_.rel, view_.meta);
       format::Meta* meta = MetaOn(edit.Edit(page));
       meta->entry = top;
@@ -489,10 +533,12 @@ class Inserter {
   size_t prepared_bytes_;
   float* work_;
   uint8_t* node_code_;
+  float* decoded_;
   Draft draft_;
   NodeId equal_ = kNoId;  // the equal node that the walk met
   bool seeking_ = true;
   bool alone_ = false;
+  RecordId lost_entry_ = kNoId;  // where the walk began that met dead nodes only
   Candidate chosen_[graph::kMaxDegree];
   uint32_t chosen_count_ = 0;
   bool joined_ = false;
@@ -501,21 +547,22 @@ class Inserter {
 
 namespace {
 
-// L1 codes need a grid before the first row; an index built on no rows takes it from that row.
-void SetGrid(IndexView& view, const float* x) {
+// L1 codes need a grid; an index built on no rows takes it from the first row that is not all
+// zeros. False: this one is. Rows of zeros have the same code in every grid.
+bool SetGrid(IndexView& view, const float* x) {
   double sum = 0;
   for (uint32_t i = 0; i < view.meta.dims; ++i) sum += double(x[i]) * x[i];
   const float step = static_cast<float>(6 * std::sqrt(sum / view.meta.dims) /
                                         (1 << (view.meta.traversal_bits - 1)));
-  if (!(step > 0) || !std::isfinite(step)) return;
+  if (!(step > 0) || !std::isfinite(step)) return false;
   pg::PageRef page = pg::ReadPage(view.rel, kMetaBlock, BUFFER_LOCK_EXCLUSIVE, PageKind::kMeta);
-  // No code has been made, so the epoch is the first.
-  if (MetaOn(page.page)->l1_step[0] == 0) {
+  if (MetaOn(page.page)->l1_step[0] == 0 && MetaOn(page.page)->epoch == 0) {
     pg::PageEdit edit = pg::PageEdit::Begin(view.rel, view.meta);
     MetaOn(edit.Edit(page))->l1_step[0] = step;
     edit.Finish();
   }
   pg::Release(page);
+  return true;
 }
 
 }  // namespace
@@ -525,6 +572,8 @@ Inserter* StartInserts(IndexView* view, MemoryContext context) {
 }
 
 void InsertRow(Inserter* inserter, const float* x, format::Tid tid) { inserter->Insert(x, tid); }
+
+void LinkLoner(Inserter* inserter, NodeId id) { inserter->Relink(id); }
 
 namespace {
 
@@ -555,8 +604,7 @@ bool Insert(Relation index, Datum* values, bool* nulls, ItemPointer tid, Relatio
   const float* x = VectorFloats(values[0], meta.dims);
   if (IsIndexable(*statement->view, x)) {
     if (static_cast<quant::Metric>(meta.metric) == quant::Metric::kL1 && meta.l1_step[0] == 0 &&
-        meta.epoch == 0) {
-      SetGrid(*statement->view, x);
+        meta.epoch == 0 && SetGrid(*statement->view, x)) {
       statement = StartStatement(index, info->ii_Context);
       info->ii_AmCache = statement;
     }

@@ -16,4 +16,7 @@ Inserter* StartInserts(IndexView* view, MemoryContext context);
 // lock at a time (README, "Locks"); a chain's page under its node's (L2 before L4).
 void InsertRow(Inserter* inserter, const float* x, format::Tid tid);
 
+// Links a live node whose list is empty and that no list names. Locks as InsertRow.
+void LinkLoner(Inserter* inserter, NodeId id);
+
 }  // namespace ann::hnsw

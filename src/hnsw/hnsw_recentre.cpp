@@ -35,6 +35,7 @@ using Alloc = pg::PgAllocator<std::byte>;
 constexpr BlockNumber kRecentreLock = 1;
 // The largest index that an insert re-centres.
 constexpr NodeId kMostInline = 10000;
+constexpr BlockNumber kMostInlineBlocks = 4096;  // 32 MB: about as much WAL
 constexpr uint32_t kSampleNodes = 10000;
 // A mean that has moved by so much of the mean squared residual is worth following: it costs 1 % in
 // the deviation of every estimate.
@@ -72,7 +73,9 @@ class Recentring {
   // `reached`: the nodes that there are, by the highest id; 0: to be estimated.
   void Run(uint64_t reached) {
     if (view_.meta.recentring == 0 && !Begin(reached)) return;
-    tour_.ForNodePages([this](BlockNumber block) { RecodeNodes(view_, block); });
+    tour_.ForNodePages([this](BlockNumber block) {
+      if (HoldsOld(block)) RecodeNodes(view_, block, strategy_);
+    });
     tour_.ForAuxiliaryPages([this](BlockNumber block) { RecodeRecords(block); });
     ChangeMeta([](Meta* meta) { meta->recentring = 0; });
   }
@@ -152,7 +155,12 @@ class Recentring {
     if (reached > 0 && reached < DueAt(view_.meta)) return false;
     const Sample sample = TakeSample();
     if (reached == 0) reached = sample.nodes;
-    if (sample.count == 0 || reached < DueAt(view_.meta)) return false;
+    if (reached < DueAt(view_.meta)) return false;
+    if (sample.count == 0) {
+      // Nothing has a place in a mean; it is not looked for again with every row.
+      ChangeMeta([&](Meta* meta) { meta->mean_rows = reached; });
+      return false;
+    }
     double drift = 0;
     for (uint32_t i = 0; i < view_.meta.dims; ++i) drift += sample.means[i] * sample.means[i];
     const double spread = sample.squared / static_cast<double>(sample.count) - drift;
@@ -225,6 +233,17 @@ class Recentring {
     pg::Release(page);
   }
 
+  // --- 3: nodes
+  // -----------------------------------------------------------------------------------
+
+  bool HoldsOld(BlockNumber block) {
+    if (tour_.CopyPage(block) != PageKind::kNodes) return false;
+    for (uint32_t slot = 0; slot < view_.meta.slots_per_page; ++slot) {
+      if (IsOld(*view_.Node(tour_.image(), slot))) return true;
+    }
+    return false;
+  }
+
   // --- 3: records
   // ---------------------------------------------------------------------------------
 
@@ -265,8 +284,9 @@ class Recentring {
     pg::Release(page);
   }
 
-  bool IsOld(const format::UpperSlot& record) const {
-    return record.state != SlotState::kFree && view_.FrameOf(record.code) == Frame::kPrevious;
+  template <class Slot>
+  bool IsOld(const Slot& slot) const {
+    return slot.state != SlotState::kFree && view_.FrameOf(slot.code) == Frame::kPrevious;
   }
 
   IndexView& view_;
@@ -309,7 +329,7 @@ void RecentreIfGrown(IndexView* view, NodeId id) {
   // An id may be low in a large index, too. Twice: others may have failed, and the file has
   // more places than nodes.
   const BlockNumber blocks = RelationGetNumberOfBlocks(view->rel);
-  if (view->geometry.IdLimit(blocks) > 2 * kMostInline) return;
+  if (view->geometry.IdLimit(blocks) > 2 * kMostInline || blocks > kMostInlineBlocks) return;
   Recentre(view->rel, nullptr, uint64_t{id} + 1);
   // A view lasts as long as its statement: it must not try again for each row.
   RefreshFrames(view);
@@ -325,7 +345,7 @@ void RecentreInVacuum(Relation index, BufferAccessStrategy strategy) {
   if (MayBeDue(meta, limit)) Recentre(index, strategy, 0);
 }
 
-void RecodeNodes(const IndexView& view, BlockNumber block) {
+void RecodeNodes(const IndexView& view, BlockNumber block, BufferAccessStrategy strategy) {
   if (view.meta.recentring == 0) return;
   const uint32_t slots = view.meta.slots_per_page;
   const NodeId first = view.geometry.PartAt(block).ordinal * slots;
@@ -340,7 +360,7 @@ void RecodeNodes(const IndexView& view, BlockNumber block) {
     // The slots whose refinements share a page: a record of WAL has room for few pages.
     for (end = start + 1; end < slots && fine_block(end) == fine_block(start);) ++end;
     // L2, then the refinement page (L3).
-    const pg::PageRef page = pg::ReadAnyPage(view.rel, block, BUFFER_LOCK_EXCLUSIVE);
+    const pg::PageRef page = pg::ReadAnyPage(view.rel, block, BUFFER_LOCK_EXCLUSIVE, strategy);
     bool any = false;
     const bool nodes = !pg::IsBlank(page.page) && pg::KindOf(page.page) == PageKind::kNodes;
     for (uint32_t i = start; nodes && i < end; ++i) any = any || is_old(view.Node(page.page, i));

@@ -13,6 +13,6 @@ void RecentreInVacuum(Relation index, BufferAccessStrategy strategy);
 
 // Brings the codes of a node page that are of the epoch before to the view's. Locks: the node page
 // (L2), its refinement pages under it (L3), one at a time.
-void RecodeNodes(const IndexView& view, BlockNumber block);
+void RecodeNodes(const IndexView& view, BlockNumber block, BufferAccessStrategy strategy = nullptr);
 
 }  // namespace ann::hnsw

@@ -172,7 +172,7 @@ class GraphRepair {
         backlinks_(Alloc(context)),
         in_links_(Alloc(context)) {}
 
-  void Run() {
+  void Run(VecOf<NodeId, Alloc>* loners) {
     if (dead_records_.count() > 0) {
       tour_.ForAuxiliaryPages([&](BlockNumber block) { RepairPage<Uppers>(block); });
     }
@@ -184,7 +184,7 @@ class GraphRepair {
       WriteBacklinks();
       in_links_.resize(graph_.id_limit(), 0);
       tour_.ForNodePages([this](BlockNumber block) { CountInLinks(block); });
-      tour_.ForNodePages([this](BlockNumber block) { AdoptOrphans(block); });
+      tour_.ForNodePages([&](BlockNumber block) { AdoptOrphans(block, loners); });
     }
     graph_.ReportHits();
   }
@@ -294,7 +294,7 @@ class GraphRepair {
     pg::PageRef page = pg::ReadPage(view_.rel, block, BUFFER_LOCK_EXCLUSIVE, Kind::kKind);
     pg::PageEdit edit = pg::PageEdit::Begin(view_.rel, view_.meta);
     char* copy = edit.Edit(page);
-    bool settled = true;
+    bool settled = true, changed = false;
     for (Fix& fix : fixes_) {
       typename Kind::Slot* now = Kind::At(view_, copy, fix.slot);
       const typename Kind::Slot* then = Kind::At(view_, tour_.image(), fix.slot);
@@ -303,6 +303,7 @@ class GraphRepair {
           std::equal(links, links + now->neighbour_count, view_.Links(then))) {
         std::copy_n(new_links_.data() + fix.start, fix.count, links);
         now->neighbour_count = static_cast<uint16_t>(fix.count);
+        changed = true;
         continue;
       }
       if (last) {
@@ -310,11 +311,16 @@ class GraphRepair {
           return Kind::Dead(*this).Contains(id);
         });
         now->neighbour_count = static_cast<uint16_t>(end - links);
+        changed = true;
       }
       settled = settled && last;
       fix.count = 0;
     }
-    edit.Finish();
+    if (changed) {
+      edit.Finish();
+    } else {
+      edit.Abort();
+    }
     pg::Release(page);
     if constexpr (Kind::kKind == PageKind::kNodes) NoteBacklinks(block);
     return settled;
@@ -409,7 +415,7 @@ class GraphRepair {
 
   // A node that no list names any more is found by the sweep only: one of its neighbours takes it
   // in. Pages without such nodes are not read.
-  void AdoptOrphans(BlockNumber block) {
+  void AdoptOrphans(BlockNumber block, VecOf<NodeId, Alloc>* loners) {
     const NodeId first = tour_.FirstId(block), slots = view_.meta.slots_per_page;
     bool read = false;
     for (NodeId id = first; id < first + slots && IsCounted(id); ++id) {
@@ -420,6 +426,7 @@ class GraphRepair {
       if (node->state != SlotState::kLive) continue;
       CHECK_FOR_INTERRUPTS();
       const NodeId* links = view_.Links(node);
+      if (node->neighbour_count == 0) loners->push_back(id);
       for (uint32_t i = 0; i < node->neighbour_count; ++i) {
         if (IsCounted(links[i]) && Adopt(links[i], id)) break;
       }
@@ -472,8 +479,8 @@ class GraphRepair {
 }  // namespace
 
 void RepairLists(IndexView& view, PageTour& tour, const IdSet& dead, const IdSet& dead_records,
-                 MemoryContext context) {
-  GraphRepair(view, tour, dead, dead_records, context).Run();
+                 MemoryContext context, VecOf<NodeId, pg::PgAllocator<std::byte>>* loners) {
+  GraphRepair(view, tour, dead, dead_records, context).Run(loners);
 }
 
 }  // namespace ann::hnsw

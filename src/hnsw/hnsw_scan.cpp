@@ -326,9 +326,9 @@ bool LimitReached(const ScanState& s) {
   return max_scan_tuples > 0 && s.visited.count() >= static_cast<uint64_t>(max_scan_tuples);
 }
 
-// Candidates of the first round. A number that the user has set is meant for distances, as pgvector's
-// is, while codes rank the beam: an eighth more makes up for those near its end that are ranked
-// amiss (README, "Scan"). `off` promises at most ef_search rows.
+// Candidates of the first round. A number that the user has set is meant for distances, as
+// pgvector's is, while codes rank the beam: an eighth more makes up for those near its end that are
+// ranked amiss (README, "Scan"). `off` promises at most ef_search rows.
 uint32_t FirstRound(const ScanState& s) {
   if (!ef_search_is_set) return s.view->meta.default_ef;
   const uint32_t ef = static_cast<uint32_t>(ef_search);
@@ -497,6 +497,8 @@ bool EmitNearest(IndexScanDesc scan) {
           item.stage = Stage::kExact;
           PushItem(s, item);
         } else {
+          // None is visible: these are the last in the pool.
+          s.tids.resize(item.tids);
           Settle(s, item.id);
         }
         continue;

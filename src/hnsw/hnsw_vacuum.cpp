@@ -12,6 +12,7 @@
 #include <cstring>
 
 #include "hnsw/hnsw.hpp"
+#include "hnsw/hnsw_insert.hpp"
 #include "hnsw/hnsw_recentre.hpp"
 #include "hnsw/hnsw_repair.hpp"
 #include "hnsw/hnsw_space.hpp"
@@ -39,6 +40,7 @@ class Vacuum {
         tour_(view, info->strategy, context),
         dead_(Alloc(context)),
         dead_records_(Alloc(context)),
+        loners_(Alloc(context)),
         heads_(Alloc(context)) {
     dead_.Reset(1024);
     dead_records_.Reset(256);
@@ -54,9 +56,10 @@ class Vacuum {
     tour_.ForAuxiliaryPages([this](BlockNumber block) { FindDeadRecords(block); });
     pg::StopPoint("vacuum.marked");
     if (dead_.count() + dead_records_.count() > 0) {
-      RepairLists(view_, tour_, dead_, dead_records_, context_);
+      RepairLists(view_, tour_, dead_, dead_records_, context_, &loners_);
     }
     ReplaceEntry();
+    LinkLoners();
     pg::StopPoint("vacuum.repaired");
     tour_.ForAuxiliaryPages([this](BlockNumber block) { FreeRecords(block); });
     if (dead_.count() > 0) tour_.ForNodePages([this](BlockNumber block) { FreeNodes(block); });
@@ -400,6 +403,17 @@ class Vacuum {
     return meta;
   }
 
+  // Rows inserted while all that their search met was dead: now that no list leads to the dead, the
+  // search finds the living.
+  void LinkLoners() {
+    if (loners_.empty()) return;
+    Inserter* inserter = StartInserts(OpenIndex(view_.rel, context_), context_);
+    for (const NodeId id : loners_) {
+      pg::VacuumDelay();
+      LinkLoner(inserter, id);
+    }
+  }
+
   // A dead entry point gives way to the highest record that is left. Locks: the meta page (L1),
   // alone.
   void ReplaceEntry() {
@@ -502,6 +516,7 @@ class Vacuum {
 
   IdSet dead_;          // nodes without rows
   IdSet dead_records_;  // records of such nodes
+  VecOf<NodeId, Alloc> loners_;
   VecOf<Head, Alloc> heads_;
   uint64_t nodes_ = 0;  // with rows
   uint64_t rows_ = 0;

@@ -30,8 +30,8 @@ class PageGraph {
   NodeId id_limit() const { return id_limit_; }
   void ReportHits() { reader_.ReportHits(); }
 
-  // A page read for sure: pinned, share-locked, checked. Null `page`: blank, or (upper pages aside)
-  // of another kind, which a link made stale by a crash can name.
+  // A page read for sure: pinned, share-locked, checked. Null `page`: blank, as a
+  // crash leaves it.
   pg::PageRef Lock(BlockNumber block, format::PageKind kind);
 
   // --- level 0 ----------------------------------------------------------------------------------
@@ -219,18 +219,21 @@ class PageGraph {
     constexpr bool kNode = std::is_same_v<Slot, format::NodeSlot>;
     const format::PageKind kind = kNode ? format::PageKind::kNodes : format::PageKind::kUpper;
     const uint32_t offset = kNode ? view_->NodeOffset(at.index) : view_->UpperOffset(at.index);
-    for (;;) {
-      bool known = true;
-      auto result = ReadWhole(at, kind, offset, [&](const char* page) {
-        const Slot* slot = reinterpret_cast<const Slot*>(page + offset);
-        const Frame frame =
-            slot->state == format::SlotState::kFree ? Frame::kCurrent : view_->FrameOf(slot->code);
-        known = frame != Frame::kUnknown;
-        return known ? use(slot, frame) : decltype(use(slot, frame)){};
-      });
-      if (known) return result;
-      ReloadFrames(view_);
+    bool known = true;
+    const auto read = [&](const char* page) {
+      const Slot* slot = reinterpret_cast<const Slot*>(page + offset);
+      const Frame frame =
+          slot->state == format::SlotState::kFree ? Frame::kCurrent : view_->FrameOf(slot->code);
+      known = frame != Frame::kUnknown;
+      return known ? use(slot, frame) : decltype(use(slot, frame)){};
+    };
+    auto result = ReadWhole(at, kind, offset, read);
+    // An unpinned read may have been of another page after all: only one under lock is believed.
+    while (!known) {
+      result = UsePinned(at.block, kind, read);
+      if (!known) ReloadFrames(view_);
     }
+    return result;
   }
 
   // `wanted(slot)`: whether it is the slot that was meant.

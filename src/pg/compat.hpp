@@ -15,14 +15,6 @@ using RelationFile = RelFileNode;
 inline RelationFile FileOf(Relation rel) { return rel->rd_node; }
 #endif
 
-inline bool SameFile(const RelationFile& a, const RelationFile& b) {
-#if PG_VERSION_NUM >= 160000
-  return RelFileLocatorEquals(a, b);
-#else
-  return RelFileNodeEquals(a, b);
-#endif
-}
-
 // A number that names the index's file.
 inline uint64 FileNumberOf(Relation rel) {
 #if PG_VERSION_NUM >= 160000
