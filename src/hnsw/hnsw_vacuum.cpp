@@ -476,6 +476,7 @@ class Vacuum {
       any = dead_.Contains(first + i);
     }
     if (!any) return;
+    pg::StopPoint("vacuum.freeing");
     const pg::PageRef page =
         pg::ReadPage(view_.rel, block, BUFFER_LOCK_EXCLUSIVE, PageKind::kNodes);
     pg::PageEdit edit = pg::PageEdit::Begin(view_.rel, view_.meta);

@@ -31,6 +31,8 @@ check "C5 vector registers" "$(if [ -z "$built" ]; then echo "nothing is built";
 points=$(grep -ohE 'StopPoint\("[^"]+"\)' src/*/*.cpp src/*/*.hpp | cut -d'"' -f2 | sort -u)
 check "no test hooks" "$(if [ -z "$built" ]; then echo "nothing is built"; else nm -C ann.so src/*/*.o 2>/dev/null | grep -E 'StopPoint|UnitDone|DefineTestSettings'; strings ann.so | grep -xF -e ann.stop_at -e ann.kill_after_units -e ann.kill_what -e ann.trace_units ${points:+-e "$points"}; fi)"
 v=$(sed -n 's/^EXTVERSION = //p' Makefile)
+# A permutation that takes a lock has a step that waits for it.
+check "stops are reached" "$(awk 'FNR == 1 || /^starting permutation:/ { if (held) print held; held = "" } /^starting permutation:.* hold( |$)/ { held = FILENAME ": " $0 } /<waiting/ { held = "" } END { if (held) print held }' test/isolation_hooks/expected/*.out)"
 check "C6 one version" "$(grep -q "default_version = '$v'" ann.control || echo ann.control; grep -q "\"version\": \"$v\"" META.json || echo META.json; [ -f "sql/ann--$v.sql" ] || echo "sql/ann--$v.sql")"
 check "unique base names" "$(ls src/*/*.cpp | xargs -n1 basename | sort | uniq -d)"
 # src/hnsw/README.md, "Locks": the level stands in a comment at most 16 lines above.

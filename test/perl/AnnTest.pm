@@ -9,7 +9,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 our @EXPORT_OK = qw(new_node new_standby add_helpers load_base load_queries load_random recall unordered
-  answers is_intact no_crash psql_code orphans);
+  answers is_intact no_crash psql_code orphans at_stop cancel_at);
 
 my $data = "$ENV{ANN_TREE}/test/data";
 
@@ -20,7 +20,9 @@ sub new_node
 	my ($name, $settings, %init) = @_;
 	my $node = PostgreSQL::Test::Cluster->new($name);
 	$node->init(%init);
-	$node->append_conf('postgresql.conf', "autovacuum = off\n" . ($settings // ''));
+	# Without streaming init chooses minimal, at which builds write no WAL.
+	my $wal_level = $init{allows_streaming} ? '' : "wal_level = replica\n";
+	$node->append_conf('postgresql.conf', "autovacuum = off\n$wal_level" . ($settings // ''));
 	$node->start;
 	add_helpers($node);
 	return $node;
@@ -229,6 +231,54 @@ sub psql_code
 	return ('00000', $out) if $rc == 0;
 	return ($1, $err) if $err =~ /(?:ERROR|FATAL|PANIC):\s+([0-9A-Z]{5}):/;
 	return ('lost', $err);
+}
+
+# Runs statements in a session of its own up to stop point `point` (src/pg/README.md, "Hooks of tests"), on to
+# where the session comes to it for the `times`th time, and calls `then` while it waits there. Returns what the
+# session said.
+sub at_stop
+{
+	my ($node, $point, $times, $then, @statements) = @_;
+	my $run = sub {
+		my ($name, $out, @sql) = @_;
+		return IPC::Run::start(
+			[ 'psql', '-XAtq', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr('postgres') . " application_name=$name", map { ('-c', $_) } @sql ],
+			'>', $out, '2>', $out);
+	};
+	my $lock = q{FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE locktype = 'advisory' AND application_name};
+	my $wait_for = sub {
+		my ($condition) = @_;
+		$node->poll_query_until('postgres', "SELECT EXISTS (SELECT $lock = $condition)") or die "$point: no lock of $condition";
+	};
+	my ($said, @out) = ('');
+	my @holders = $run->('holder1', \$out[0], 'SELECT pg_advisory_lock(1)', 'SELECT pg_sleep(10000)');
+	$wait_for->("'holder1' AND granted");
+	my $session = $run->('stopped', \$said, "SET ann.stop_at = '$point'", @statements);
+	$wait_for->("'stopped' AND NOT granted");
+	# The next holder stands in line behind the session, so holds the lock when that comes by again.
+	for my $time (2 .. $times)
+	{
+		push @holders, $run->("holder$time", \$out[ $time - 1 ], 'SELECT pg_advisory_lock(1)', 'SELECT pg_sleep(10000)');
+		$wait_for->("'holder$time' AND NOT granted");
+		$node->safe_psql('postgres', "SELECT pg_terminate_backend(l.pid) $lock LIKE 'holder%' AND granted");
+		$wait_for->("'holder$time' AND granted");
+		$wait_for->("'stopped' AND NOT granted");
+	}
+	$then->();
+	$session->finish;
+	$node->safe_psql('postgres', "SELECT pg_terminate_backend(l.pid) $lock LIKE 'holder%'");
+	$_->finish for @holders;
+	return $said;
+}
+
+# Cancels the statements at a stop point. Passes when they were.
+sub cancel_at
+{
+	my ($node, $point, $times, $name, @statements) = @_;
+	my $said = at_stop($node, $point, $times,
+		sub { $node->safe_psql('postgres', q{SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE application_name = 'stopped'}) },
+		@statements);
+	return like($said, qr/canceling statement due to user request/, $name);
 }
 
 # The files of a database, after a checkpoint, that belong to no relation; `folder`: where they lie, when not

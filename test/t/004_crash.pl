@@ -3,9 +3,8 @@
 use strict;
 use warnings;
 use Test::More;
-use Time::HiRes qw(sleep);
 use PostgreSQL::Test::Utils;
-use AnnTest qw(new_node load_base load_queries recall is_intact);
+use AnnTest qw(new_node load_base load_queries recall is_intact at_stop);
 
 my $node = new_node('crash', "checkpoint_timeout = 1h\nlog_checkpoints = on\n");
 load_queries($node, 50);
@@ -17,36 +16,64 @@ CREATE UNLOGGED TABLE scratch AS SELECT * FROM base WHERE id < 500;
 CREATE INDEX scratch_v ON scratch USING hnsw (v vector_l2_ops);
 });
 
-# Runs statements in a session of their own, kills the server after `seconds`, and starts it again.
-# The session must have been cut off: a statement that is through proves nothing.
-sub crash_during
+# Kills the server and starts it again.
+sub crash
 {
-	my ($name, $seconds, @statements) = @_;
-	my ($out, $err) = ('', '');
-	my $session = IPC::Run::start(
-		[ 'psql', '-XAtq', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr('postgres'), map { ('-c', $_) } @statements ],
-		'>', \$out, '2>', \$err);
-	sleep($seconds);
 	$node->stop('immediate');
-	$session->finish;
-	like($err, qr/terminating connection|connection to server was lost|server closed/, "$name: killed in the middle");
 	$node->start;
 	return;
+}
+
+# The session must have been cut off: a statement that is through proves nothing.
+sub is_cut_off { return like($_[1], qr/terminating connection|connection to server was lost|server closed/, "$_[0]: killed in the middle"); }
+
+# Runs statements in a session of their own, and kills the server as soon as `moment` (a query) says true.
+sub crash_during
+{
+	my ($name, $moment, @statements) = @_;
+	my $out = '';
+	my $session = IPC::Run::start(
+		[
+			'psql', '-XAtq', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr('postgres') . ' application_name=victim',
+			map { ('-c', $_) } @statements
+		],
+		'>', \$out, '2>', \$out);
+	$node->poll_query_until('postgres', $moment) or die "$name: the moment does not come: $out";
+	crash();
+	$session->finish;
+	return is_cut_off($name, $out);
+}
+
+sub crash_at
+{
+	my ($point, $times, @statements) = @_;
+	return is_cut_off($point, at_stop($node, $point, $times, \&crash, @statements));
+}
+
+# When the victim's statement has got as far as that.
+sub active { return "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'victim' AND state = 'active' AND $_[0])"; }
+
+# When so many rows with ids from `first` on are committed.
+sub committed
+{
+	my ($rows, $first) = @_;
+	return "SELECT count(*) >= $rows FROM base WHERE id >= $first";
 }
 
 sub all_rows_found
 {
 	my ($name) = @_;
-	is($node->safe_psql('postgres', q{SELECT count(DISTINCT id) FROM nearest('base', '<=>', (SELECT v FROM query WHERE id = 0), 1000000)}),
-		$node->safe_psql('postgres', 'SELECT count(*) FROM base'),
-		"$name: every committed row is returned");
+	is($node->safe_psql('postgres', q{SELECT * FROM lost('base', '<=>', (SELECT v FROM query WHERE id = 0))}), '0|0',
+		"$name: every committed row is returned, and once");
 	return;
 }
 
-# build
-crash_during("build, $_ s", $_, 'CREATE INDEX base_v ON base USING hnsw (v vector_cosine_ops) WITH (m = 32, ef_construction = 400)')
-  for 0.2, 1;
-$node->safe_psql('postgres', 'DROP INDEX IF EXISTS base_v');
+# build: while it reads the table, while it links, before it writes
+my $build = 'CREATE INDEX base_v ON base USING hnsw (v vector_cosine_ops) WITH (m = 32, ef_construction = 400)';
+sub building { return "SELECT EXISTS (SELECT FROM pg_stat_progress_create_index WHERE $_[0])"; }
+crash_during('build, at its beginning', building('true'), $build);
+crash_during('build, linking', building(q{phase LIKE '%linking%' AND tuples_done >= 1024}), $build);
+crash_at('build.loaded', 1, $build);
 $node->safe_psql('postgres', 'CREATE INDEX base_v ON base USING hnsw (v vector_cosine_ops)');
 $node->stop('immediate');
 $node->start;
@@ -64,34 +91,48 @@ DO $$ BEGIN FOR i IN 0..200000 LOOP
   COMMIT;
 END LOOP; END $$};
 $node->safe_psql('postgres', 'DELETE FROM base WHERE id >= 2000; VACUUM base');
-for my $seconds (0.2, 0.5, 1)
+my $first = 1002000;
+for my $rows (1, 100, 1000)
 {
-	crash_during("inserts, $seconds s", $seconds, $inserts);
-	is_intact($node, 'base_v', "killed after $seconds s of inserts: intact");
-	all_rows_found("killed after $seconds s of inserts");
+	crash_during("$rows inserts", committed($rows, $first), $inserts);
+	is_intact($node, 'base_v', "killed after $rows inserts: intact");
+	all_rows_found("killed after $rows inserts");
+	$first = 1000000 + $node->safe_psql('postgres', 'SELECT count(*) FROM base');
 }
 # a checkpoint just before: full-page images matter
 $node->safe_psql('postgres', 'CHECKPOINT');
-crash_during('inserts after a checkpoint', 0.3, $inserts);
+crash_during('inserts after a checkpoint', committed(50, $first), $inserts);
 is_intact($node, 'base_v', 'killed soon after a checkpoint: intact');
+all_rows_found('killed soon after a checkpoint');
 
-# vacuum, while it is slowed down
-for my $seconds (0.2, 0.5)
+# vacuum: in its first pass, slowed down, and at stops before the other ones and within
+sub dies_of_vacuum
 {
+	my ($name, $crash) = @_;
 	$node->safe_psql('postgres', q{INSERT INTO base SELECT 2000000 + id, v FROM pool WHERE id < 3000 ON CONFLICT DO NOTHING});
 	$node->safe_psql('postgres', q{DELETE FROM base WHERE id % 2 = 1});
-	crash_during("vacuum, $seconds s", $seconds, 'SET vacuum_cost_delay = 10', 'SET vacuum_cost_limit = 20', 'VACUUM base');
-	is_intact($node, 'base_v', "killed after $seconds s of vacuum: intact");
-	all_rows_found("killed after $seconds s of vacuum");
+	$crash->();
+	is_intact($node, 'base_v', "killed in a vacuum, $name: intact");
+	all_rows_found("killed in a vacuum, $name");
 	$node->safe_psql('postgres', 'VACUUM base');
-	is_intact($node, 'base_v', "killed after $seconds s of vacuum: intact after the next one");
-	all_rows_found("killed after $seconds s of vacuum, after the next one");
+	is_intact($node, 'base_v', "killed in a vacuum, $name: intact after the next one");
+	all_rows_found("killed in a vacuum, $name, after the next one");
+	return;
+}
+my $vacuum = 'VACUUM (INDEX_CLEANUP ON) base';
+dies_of_vacuum('first pass', sub {
+	crash_during('vacuum, first pass', q{SELECT dead_slots > 0 FROM ann_index_stats('base_v')},
+		'SET vacuum_cost_delay = 10', 'SET vacuum_cost_limit = 20', $vacuum);
+});
+for my $stop ([ 'vacuum.marked', 1 ], [ 'vacuum.chosen', 5 ], [ 'vacuum.repaired', 1 ])
+{
+	dies_of_vacuum($stop->[0], sub { crash_at(@$stop, $vacuum) });
 }
 my $recall = recall($node, 'base', '<=>', 10);
 cmp_ok($recall, '>=', 0.95, "recall\@10 after it all $recall");
 
 # a transaction that never committed leaves nothing to see
-crash_during('transaction', 1.5, 'BEGIN; INSERT INTO base SELECT 5000000 + id, v FROM pool WHERE id < 500; SELECT pg_sleep(100)');
+crash_during('transaction', active(q{wait_event = 'PgSleep'}), 'BEGIN; INSERT INTO base SELECT 5000000 + id, v FROM pool WHERE id < 500; SELECT pg_sleep(1000)');
 all_rows_found('killed within a transaction');
 $node->safe_psql('postgres', 'VACUUM base');
 is_intact($node, 'base_v', 'killed within a transaction: intact after vacuum');

@@ -4,7 +4,7 @@ use strict;
 use warnings;
 use Test::More;
 use PostgreSQL::Test::Cluster;
-use AnnTest qw(new_node new_standby load_base load_queries recall unordered is_intact no_crash);
+use AnnTest qw(new_node new_standby load_base load_queries recall unordered is_intact no_crash cancel_at);
 
 my $node = new_node('vacuum', "wal_consistency_checking = 'generic'\nmin_parallel_index_scan_size = 0\n",
 	allows_streaming => 1);
@@ -25,12 +25,8 @@ sub stat_of { return sql("SELECT $_[1] FROM ann_index_stats('$_[0]')"); }
 sub is_complete
 {
 	my ($server, $table, $name) = @_;
-	return is($server->safe_psql('postgres', qq{
-SET enable_seqscan = off;
-SET enable_sort = off;
-WITH found AS MATERIALIZED (SELECT id FROM $table ORDER BY v <=> (SELECT v FROM query WHERE id = 3) LIMIT 1000000)
-SELECT count(*), count(DISTINCT id), count(id) FILTER (WHERE NOT EXISTS (SELECT FROM $table t WHERE t.id = found.id)) FROM found}),
-		$server->safe_psql('postgres', "SELECT count(*), count(*), 0 FROM $table"), "$name: all rows are found");
+	return is($server->safe_psql('postgres', "SELECT * FROM lost('$table', '<=>', (SELECT v FROM query WHERE id = 3))"),
+		'0|0', "$name: all rows are found, and once");
 }
 
 sub is_sound
@@ -156,62 +152,28 @@ is_complete($standby, $_, "standby, $_") for 'base', 'copies';
 is($standby->psql('postgres', "SELECT ann_index_check('${_}_v')"), 0, "standby, $_: intact") for 'base', 'copies';
 
 # --- interrupted ----------------------------------------------------------------------------------------------
-# A slow vacuum of a table is cancelled when the index shows that it has come to a pass: 1, there are
-# dead nodes; 2, there are, and for a while no more of them; 3, fewer. Returns whether that was in time.
-sub cancel_in_pass
+# Before and within each pass: reads and chains, lists, the entry point, free nodes.
+my $round = 0;
+sub interrupt
 {
-	my ($table, $pass) = @_;
-	my ($out, $err) = ('', '');
-	my $session = IPC::Run::start(
-		[
-			'psql', '-XAtq', '-d', $node->connstr('postgres') . ' application_name=slow',
-			'-c', "SET vacuum_cost_delay = '10ms'",
-			'-c', 'SET vacuum_cost_limit = 10',
-			'-c', 'SET vacuum_cost_page_dirty = 0',
-			'-c', "VACUUM (INDEX_CLEANUP ON, TRUNCATE OFF) $table"
-		],
-		'>', \$out, '2>', \$err);
-	sql(qq{
-DO \$\$
-DECLARE dead bigint; before bigint := 0; steady int := 0;
-BEGIN
-  FOR i IN 1 .. 20000 LOOP
-    PERFORM pg_stat_clear_snapshot();
-    EXIT WHEN i > 100 AND NOT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'slow');
-    dead := (SELECT dead_slots FROM ann_index_stats('${table}_v'));
-    steady := CASE WHEN dead > 0 AND dead = before THEN steady + 1 ELSE 0 END;
-    EXIT WHEN (ARRAY[dead > 0, steady >= 10, dead > 0 AND dead < before])[$pass];
-    before := dead;
-    PERFORM pg_sleep(0.003);
-  END LOOP;
-  PERFORM pg_cancel_backend(pid) FROM pg_stat_activity WHERE application_name = 'slow';
-END \$\$});
-	$session->finish;
-	return $err =~ /canceling/ && stat_of("${table}_v", 'dead_slots') > 0;
+	my ($table, $point, $times, $dead_left) = @_;
+	my $name = "$table, vacuum cancelled at $point, time $times";
+	$round++;
+	sql("DELETE FROM $table WHERE id % 17 = $round");
+	cancel_at($node, $point, $times, $name, "VACUUM (INDEX_CLEANUP ON, TRUNCATE OFF) $table");
+	cmp_ok(stat_of("${table}_v", 'dead_slots'), '>', 0, "$name: dead nodes are left") if $dead_left;
+	is_sound($table, $name);
+	sql("INSERT INTO $table SELECT id + 200000 + 100000 * $round, v FROM pool WHERE id % 100 = $round");
+	is_sound($table, "$name, rows inserted");
+	return;
 }
 
-sql('DELETE FROM copies WHERE id % 3 = 0');
-for my $pass (1, 2, 3)
-{
-	my $cancelled = 0;
-	# On a busy machine the moment may be missed.
-	for my $attempt (1 .. 10)
-	{
-		sql("DELETE FROM base WHERE id % 11 = $pass + 3 OR id % 17 = $attempt");
-		last if $cancelled = cancel_in_pass('base', $pass);
-	}
-	ok($cancelled, "vacuum cancelled in pass $pass, dead nodes left");
-	is_sound('base', "vacuum cancelled in pass $pass");
-	sql("INSERT INTO base SELECT id + 200000 + 100000 * $pass, v FROM pool WHERE id % 100 = $pass");
-	is_sound('base', "vacuum cancelled in pass $pass, rows inserted");
-}
-for my $ms (3, 6, 12, 20, 50)
-{
-	$node->psql('postgres', "SET vacuum_cost_delay = '1ms'; SET vacuum_cost_limit = 400; SET statement_timeout = $ms; VACUUM (INDEX_CLEANUP ON) copies");
-	is_sound('copies', "copies, vacuum cancelled after $ms ms");
-	sql("INSERT INTO copies SELECT id + 200000 + 100000 * $ms, v FROM pool WHERE id % 1000 = $ms");
-}
-$node->psql('postgres', "SET vacuum_cost_delay = '1ms'; SET vacuum_cost_limit = 200; SET statement_timeout = 30; VACUUM (INDEX_CLEANUP ON) base");
+interrupt('base', @$_)
+  for [ 'vacuum.read', 1 ], [ 'vacuum.read', 9, 1 ], [ 'vacuum.marked', 1, 1 ], [ 'vacuum.chosen', 1, 1 ], [ 'vacuum.chosen', 4, 1 ],
+  [ 'vacuum.repaired', 1, 1 ], [ 'vacuum.freeing', 4, 1 ];
+interrupt('copies', @$_) for [ 'vacuum.chunk', 1 ], [ 'vacuum.chunk', 3 ], [ 'vacuum.marked', 1 ], [ 'vacuum.freeing', 1, 1 ];
+# What the last one leaves is there, so a crash finds it.
+interrupt('base', 'vacuum.repaired', 1, 1);
 $node->stop('immediate');
 $node->start;
 is_sound($_, "$_, crash after an interrupted vacuum") for 'base', 'copies';
