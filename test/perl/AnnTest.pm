@@ -9,7 +9,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 our @EXPORT_OK = qw(new_node new_standby add_helpers load_base load_queries load_random recall unordered
-  answers is_intact no_crash psql_code orphans at_stop cancel_at);
+  answers is_intact no_crash psql_code orphans at_stop cancel_at seed_random random_below);
 
 my $data = "$ENV{ANN_TREE}/test/data";
 
@@ -86,14 +86,18 @@ CREATE FUNCTION in_order(tbl regclass, op text, q vector, k int) RETURNS bool LA
      FROM (SELECT id, distance, row_number() OVER () AS position FROM nearest(tbl, op, q, k)) a) b
 $$;
 
--- Of a search without end: how many rows of the table it lacks, and how many it gives again. One
--- statement, one snapshot: both are 0 whatever else goes on.
-CREATE FUNCTION lost(tbl regclass, op text, q vector, OUT lacking bigint, OUT again bigint) LANGUAGE plpgsql AS $$
+-- Of a search for k rows, without k for all: how many it lacks, how many it gives again, and how many are
+-- nearer than the one before (but for the rounding of a float). One statement, one snapshot: all are 0
+-- whatever else goes on.
+CREATE FUNCTION lost(tbl regclass, op text, q vector, k int DEFAULT 1000000,
+  OUT lacking bigint, OUT again bigint, OUT backwards bigint) LANGUAGE plpgsql AS $$
 BEGIN
   PERFORM set_config('enable_seqscan', 'off', true), set_config('enable_sort', 'off', true);
-  EXECUTE format('WITH found AS MATERIALIZED (SELECT id FROM %1$s ORDER BY v %2$s $1 LIMIT 1000000)
-    SELECT (SELECT count(*) FROM %1$s) - count(DISTINCT id), count(*) - count(DISTINCT id) FROM found', tbl, op)
-    INTO lacking, again USING q;
+  EXECUTE format('WITH found AS MATERIALIZED (SELECT id, v %2$s $1 AS distance FROM %1$s ORDER BY v %2$s $1 LIMIT $2)
+    SELECT least($2, (SELECT count(*) FROM %1$s)) - count(DISTINCT id), count(*) - count(DISTINCT id),
+      count(*) FILTER (WHERE distance < before - 1e-6 * greatest(1, abs(before)))
+    FROM (SELECT id, distance, lag(distance) OVER () AS before FROM found) r', tbl, op)
+    INTO lacking, again, backwards USING q, k;
 END $$;
 
 -- number of queries whose k rows are not
@@ -110,6 +114,17 @@ BEGIN
 END $$;
 });
 	return;
+}
+
+# Numbers from 0 to, not including, the argument: the same after the same seed, on every machine.
+my $random_state = 1;
+sub seed_random { ($random_state) = @_; return; }
+
+sub random_below
+{
+	my ($end) = @_;
+	$random_state = ($random_state * 1103515245 + 12345) % 2147483648;
+	return ($random_state >> 8) % $end;
 }
 
 # Half-precision numbers as text, by their 16 bits.

@@ -26,7 +26,7 @@ sub same_answers
 	for my $op ('<->', '<=>')
 	{
 		is(answers($standby, 'base', $op, 10), answers($primary, 'base', $op, 10), "$round: same answers by $op");
-		is($standby->safe_psql('postgres', "SELECT * FROM lost('base', '$op', (SELECT v FROM query WHERE id = 3))"),
+		is($standby->safe_psql('postgres', "SELECT lacking, again FROM lost('base', '$op', (SELECT v FROM query WHERE id = 3))"),
 			'0|0', "$round: every row is found once by $op");
 	}
 	is_intact($standby, $_, "$round: $_ intact on the standby") for qw(base_l2 base_cosine);
@@ -145,7 +145,7 @@ INSERT INTO base SELECT id + 200000, v FROM pool;
 DELETE FROM base WHERE id % 3 = 0;
 VACUUM base});
 is_intact($standby, $_, "promoted: $_ intact") for qw(base_l2 base_cosine);
-is($standby->safe_psql('postgres', "SELECT * FROM lost('base', '$_', (SELECT v FROM query WHERE id = 0))"),
+is($standby->safe_psql('postgres', "SELECT lacking, again FROM lost('base', '$_', (SELECT v FROM query WHERE id = 0))"),
 	'0|0', "promoted: every row is found once by $_") for '<->', '<=>';
 $standby->stop;
 done_testing();

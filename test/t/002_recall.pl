@@ -46,12 +46,11 @@ FROM nearest('later', '<=>', (SELECT v FROM base WHERE id = 17), 10001)}), '1000
 	$node->safe_psql('postgres', 'REINDEX INDEX later_v') if $how eq 'inserted';
 }
 
-# The whole set that test/data is drawn from, where there is one: a folder with base.npy and query.npy,
-# beside the tree or where ANN_TEST_FULL_DATA says.
+# The whole set that test/data is drawn from, where ANN_TEST_FULL_DATA names a folder with base.npy and
+# query.npy.
 SKIP:
 {
-	my $full = $ENV{ANN_TEST_FULL_DATA} // "$ENV{ANN_TREE}/../shared/data";
-	skip('the whole data set is not there', 2) unless -r "$full/base.npy" && -r "$full/query.npy";
+	my $full = $ENV{ANN_TEST_FULL_DATA} or skip('ANN_TEST_FULL_DATA names no whole data set', 2);
 	$node->safe_psql('postgres', 'DROP TABLE base, later, query');
 	my $rows = load_base($node, 0, undef, 384, $full);
 	load_queries($node, 200, 384, $full);

@@ -6,7 +6,7 @@ use Config;
 use File::Path qw(make_path);
 use PostgreSQL::Test::RecursiveCopy;
 use PostgreSQL::Test::Utils;
-use AnnTest qw(new_node psql_code load_random is_intact);
+use AnnTest qw(new_node load_random);
 
 # A copy of the installed files with an extension called vector beside them.
 my $temp_config = slurp_file($ENV{TEMP_CONFIG});

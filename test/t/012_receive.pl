@@ -4,13 +4,12 @@ use strict;
 use warnings;
 use Test::More;
 use PostgreSQL::Test::Utils;
-use AnnTest qw(new_node no_crash);
+use AnnTest qw(new_node no_crash seed_random random_below);
 
 my $node = new_node('receive');
 $node->safe_psql('postgres', 'CREATE TABLE received (v vector); CREATE TABLE received_2 (v vector(2))');
 
-my $state = 99;
-sub random_below { $state = ($state * 1103515245 + 12345) % 2147483648; return ($state >> 8) % $_[0]; }
+seed_random(99);
 sub random_bytes { return join('', map { chr(random_below(256)) } 1 .. $_[0]); }
 
 # Well-formed but for one thing, or not at all.

@@ -8,11 +8,10 @@ use IPC::Run;
 use Test::More;
 use Time::HiRes qw(time usleep);
 use PostgreSQL::Test::Utils;
-use AnnTest qw(new_node is_intact no_crash orphans);
+use AnnTest qw(new_node is_intact no_crash orphans seed_random random_below);
 
 my $count = $ENV{INTERRUPTS} || 500;
-my $state = $ENV{INTERRUPT_SEED} || 1;
-sub random_below { $state = ($state * 1103515245 + 12345) % 2147483648; return ($state >> 8) % $_[0]; }
+seed_random($ENV{INTERRUPT_SEED} || 1);
 sub pick { return $_[ random_below(scalar @_) ]; }
 
 my $node = new_node('interrupts', "max_parallel_maintenance_workers = 0\n");

@@ -54,7 +54,7 @@ cmp_ok($bytes, '<', 800_000, "a cursor takes $bytes bytes behind 230,000 rows");
 # --- disk ------------------------------------------------------------------------------------------------
 SKIP:
 {
-	my $small = $ENV{ANN_SMALL_DISK} or skip 'no small disk may be mounted here', 12;
+	my $small = $ENV{ANN_SMALL_DISK} or skip 'no small disk may be mounted here', 14;
 	mkdir("$small/space") or die "cannot make a folder: $!";
 	$node->safe_psql('postgres', "CREATE TABLESPACE small LOCATION '$small/space'");
 	my $folder = $node->safe_psql('postgres', q{SELECT 'pg_tblspc/' || t.oid || '/' || f || '/' || d.oid

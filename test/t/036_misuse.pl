@@ -11,8 +11,6 @@ my $node = new_node('misuse');
 my $set = 'SET enable_seqscan = off; SET enable_sort = off;';
 load_random($node, 'template', 300, 8);
 
-# [ name, what becomes of the file, what the error says ]; 2 bytes at META + 4 are the version, one at + 6 the
-# metric, 4 at + 16 the dimensions.
 # Every node's chain leads to the page that the node is on, which whoever follows it has locked.
 sub lead_back
 {
@@ -23,6 +21,8 @@ sub lead_back
 }
 
 my $newer = 'has format version 77, which this release cannot read';
+# [ name, what becomes of the file, what the error says ]; 2 bytes at META + 4 are the version, one at + 6 the
+# metric, 4 at + 16 the dimensions.
 my @cases = (
 	[ 'newer version', sub { substr($_[0], META + 4, 2) = pack('v', 77); substr($_[0], TAIL + 2, 2) = pack('v', 1) }, $newer ],
 	[ 'version 0', sub { substr($_[0], META + 4, 2) = pack('v', 0) }, 'has format version 0, which' ],

@@ -9,6 +9,8 @@
 #
 # ANN_INSTALL=tmp_install_hooks or _sanitize: it runs that build.
 set -euo pipefail
+# The server's user may not reach a folder of the caller's; nor is it to log in as the caller does.
+unset TMPDIR PGOPTIONS PGSERVICE PGPASSFILE
 tree=$(cd "$(dirname "$0")/../.." && pwd)
 bindir=$("${PG_CONFIG:-pg_config}" --bindir)
 # A build that a server must be started for in its own way has a pg_ctl of its own.
@@ -42,6 +44,11 @@ as_user() {
 
 start() {
   mkdir -p "$sockets"
+  # A name in /tmp can be guessed: what another user has put there is not used.
+  if [ -L "$sockets" ] || ! [[ $(stat -c %U "$sockets") =~ ^($user|$(id -un))$ ]]; then
+    echo "$sockets belongs to another user" >&2
+    exit 1
+  fi
   if [ "$(id -u)" = 0 ]; then chown -R "$user" "$dir" "$sockets"; fi
   if [ ! -s "$dir/data/PG_VERSION" ]; then
     as_user env LC_ALL=C "$bindir/initdb" -D "$dir/data" -U postgres -A trust -E UTF8 --no-sync >"$dir/initdb.log" 2>&1 ||

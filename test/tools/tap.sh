@@ -4,6 +4,8 @@
 #   tap.sh FILE...
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+# The servers' user may not reach a folder of the caller's; nor is it to log in as the caller does.
+unset TMPDIR PGOPTIONS PGSERVICE PGPASSFILE
 bindir=$("${PG_CONFIG:-pg_config}" --bindir)
 pgxs_dir=$("${PG_CONFIG:-pg_config}" --pgxs)
 pgxs_dir=${pgxs_dir%/src/makefiles/pgxs.mk}
@@ -23,6 +25,6 @@ inside=(unshare --mount)
 [ "$(id -u)" = 0 ] || inside=(unshare --mount --user --map-current-user --keep-caps)
 inside+=(sh -c 'mount -t tmpfs -o size=2m,mode=777 none "$0" && exec setpriv --inh-caps=-all --ambient-caps=-all "$@"' "$small")
 if "${inside[@]}" true 2>/dev/null; then
-  exec "${inside[@]}" "${run[@]}" ANN_SMALL_DISK="$small" prove --verbose --merge "$@"
+  exec "${inside[@]}" "${run[@]}" ANN_SMALL_DISK="$small" prove --norc --verbose --merge "$@"
 fi
-exec "${run[@]}" prove --verbose --merge "$@"
+exec "${run[@]}" prove --norc --verbose --merge "$@"
