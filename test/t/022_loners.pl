@@ -3,7 +3,7 @@
 use strict;
 use warnings;
 use Test::More;
-use AnnTest qw(new_node is_intact no_crash);
+use AnnTest qw(new_node is_intact no_crash cancel_at);
 
 my $node = new_node('loners');
 sub sql { return $node->safe_psql('postgres', $_[0]); }
@@ -17,17 +17,7 @@ CREATE INDEX t_v ON t USING hnsw (v vector_l2_ops) WITH (m = 6, ef_construction 
 DELETE FROM t WHERE id <= 9000});
 
 # A vacuum is cancelled when it has marked them.
-my $holder = $node->background_psql('postgres');
-$holder->query_safe('SELECT pg_advisory_lock(7)');
-my ($out, $err) = ('', '');
-my $vacuum = IPC::Run::start(
-	[ 'psql', '-X', '-d', $node->connstr('postgres'), '-c', q{SET ann.stop_at = 'vacuum.marked=7'}, '-c', 'VACUUM (INDEX_CLEANUP ON) t' ],
-	'>', \$out, '2>', \$err);
-$node->poll_query_until('postgres', q{SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)}) or die 'the vacuum does not stop';
-sql(q{SELECT pg_cancel_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted});
-$vacuum->finish;
-$holder->quit;
-like($err, qr/canceling/, 'the vacuum is cancelled');
+cancel_at($node, 'vacuum.marked', 1, 'the vacuum is cancelled', 'VACUUM (INDEX_CLEANUP ON) t');
 is(sql(q{SELECT dead_slots FROM ann_index_stats('t_v')}), 9000, 'it has marked the dead');
 
 sql('INSERT INTO t SELECT 20000 + i, (random_vector(8 + 0 * i)::real[])::vector FROM generate_series(1, 40) i');
