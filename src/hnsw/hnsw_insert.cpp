@@ -106,8 +106,10 @@ class Inserter {
     view_.codec.Restore(decoded_);
     draft_.x = decoded_;
     EncodeDraft();
+    loner_ = id;
     LinkAnew(id);
     FillList(id);
+    loner_ = kNoId;
     graph_.ReportHits();
   }
 
@@ -218,26 +220,44 @@ class Inserter {
   // to start from.
   bool Walk(uint32_t ef) {
     equal_ = kNoId;
-    found_.clear();
     Candidate start = DescendTo(graph_, 0, Scorer());
     if (start.id == kNoId) return false;
+    found_.clear();
+    found_.push_back(start);
+    if (start.id == loner_) StartAround();
     SeekingLayer layer{graph_, *this};
-    layer.Score(&start.id, 1, &start.key);
-    start.key = OrderableKey(start.key);
     beam_.Reset(ef);
     visited_.Reset(ef * 32, graph_.id_limit());
-    visited_.Insert(start.id);
-    beam_.Insert(start);
+    for (Candidate& from : found_) {
+      if (!visited_.Insert(from.id)) continue;
+      layer.Score(&from.id, 1, &from.key);
+      from.key = OrderableKey(from.key);
+      beam_.Insert(from);
+    }
+    found_.clear();
     graph::Expand(
         layer, beam_, visited_, [](Candidate) {}, AllowInterrupts);
     graph_.ReportHits();
     return true;
   }
 
+  // The way led to the loner itself, and its list is empty: puts into found_ the other nodes that
+  // level 1 knows near it.
+  void StartAround() {
+    SearchUpper(1);
+    uint32_t kept = 0;
+    for (const Candidate& record : found_) {
+      const NodeId node = graph_.Down(record.id, 1);
+      if (node != kNoId && node != loner_) found_[kept++] = {0, node};
+    }
+    found_.resize(kept);
+  }
+
   // Of the beam, those to link to. One that dies just after leaves a link that comes to no harm.
   void KeepLive() {
     for (uint32_t i = 0; i < beam_.size(); ++i) {
-      if (graph_.IsLive(beam_.at(i).id)) found_.push_back(beam_.at(i));
+      const NodeId id = beam_.at(i).id;
+      if (id != loner_ && graph_.IsLive(id)) found_.push_back(beam_.at(i));
     }
   }
 
@@ -536,6 +556,7 @@ class Inserter {
   float* decoded_;
   Draft draft_;
   NodeId equal_ = kNoId;  // the equal node that the walk met
+  NodeId loner_ = kNoId;  // the node that Relink links
   bool seeking_ = true;
   bool alone_ = false;
   RecordId lost_entry_ = kNoId;  // where the walk began that met dead nodes only
