@@ -49,6 +49,7 @@ help:
 	@echo "make demo       semantic search over this machine's package catalogue"
 	@echo "make test       all tests, on a private server"
 	@echo "make test-storm everything at once for ten minutes, with crashes"
+	@echo "make test-units deaths after every change of an index, some minutes"
 	@echo "make test-sanitize  those that need a server, under the sanitizers"
 	@echo "make lint       the checks C1-C6 and the format"
 	@echo "make bench      a small benchmark; make bench-full, make bench-churn: all of it"

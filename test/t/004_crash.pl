@@ -73,7 +73,7 @@ my $build = 'CREATE INDEX base_v ON base USING hnsw (v vector_cosine_ops) WITH (
 sub building { return "SELECT EXISTS (SELECT FROM pg_stat_progress_create_index WHERE $_[0])"; }
 crash_during('build, at its beginning', building('true'), $build);
 crash_during('build, linking', building(q{phase LIKE '%linking%' AND tuples_done >= 1024}), $build);
-crash_at('build.loaded', 1, $build);
+crash_at('build.loaded', 1, 'CREATE INDEX base_v ON base USING hnsw (v vector_cosine_ops) WITH (m = 8)');
 $node->safe_psql('postgres', 'CREATE INDEX base_v ON base USING hnsw (v vector_cosine_ops)');
 $node->stop('immediate');
 $node->start;
