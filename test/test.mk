@@ -15,7 +15,7 @@ test:
 	@$(MAKE) --no-print-directory deps
 	@bash test/run.sh
 
-# Everything at once for ten minutes, with crashes (test/t/031_storm.pl; make test has 24 s of it).
+# Everything at once for ten minutes, with crashes (test/t/031_storm.pl; make test has 30 s of it).
 STORM_SECONDS ?= 600
 STORM_CRASHES ?= 12
 STORM_SEED ?= 1

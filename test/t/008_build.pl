@@ -1,5 +1,5 @@
-# A build tells how far it is and keeps within its memory; it, searches and inserts end at once when they
-# are cancelled.
+# A build tells how far it is and keeps within its memory; it, searches and inserts end when they are
+# cancelled.
 use strict;
 use warnings;
 use Test::More;
@@ -38,10 +38,13 @@ is(join(', ', grep { !$known{$_} } keys %phases), '', 'phases: ' . join(', ', so
 ok(scalar(%phases), 'a phase was seen');
 # Equal rows are linked once.
 cmp_ok($total // 0, '>', 9000, "tuples_total $total");
-my $cancelled = time();
 is($node->safe_psql('postgres', q{SELECT pg_cancel_backend(pid) FROM pg_stat_progress_create_index}), 't', 'a running build is cancelled');
-$session->finish;
-cmp_ok(time() - $cancelled, '<', 5, 'it ends soon');
+{
+	local $SIG{ALRM} = sub { $node->stop('immediate'); die 'a cancelled build does not end' };
+	alarm($PostgreSQL::Test::Utils::timeout_default);
+	$session->finish;
+	alarm(0);
+}
 like($err, qr/ERROR:\s+57014/, 'as cancelled');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_class WHERE relname = 'base_v'}), 0, 'and leaves no index');
 
@@ -62,9 +65,8 @@ my %cancelled;
 sub is_cancelled
 {
 	my ($ms, $name, $sql) = @_;
-	my $start = time();
+	# It dies where a statement takes longer than the tests' time limit.
 	my ($code, $text) = psql_code($node, "SET statement_timeout = $ms; $sql");
-	cmp_ok(time() - $start, '<', $ms / 1000 + 5, "$name, cancelled after $ms ms: ends soon ($code)");
 	like($code, qr/^(57014|00000)$/, "$name, cancelled after $ms ms: with no other error") or diag($text);
 	$cancelled{$name} += $code eq '57014';
 	return;
@@ -89,8 +91,8 @@ for my $ms (5, 20, 100, 400)
 SELECT count(*) FROM query q, LATERAL (SELECT id FROM grown ORDER BY v <-> q.v LIMIT 1000000) r, query p});
 }
 cmp_ok($cancelled{$_}, '>', 1, "$cancelled{$_} x $_ cancelled") for sort keys %cancelled;
-is($node->safe_psql('postgres', q{SELECT count(DISTINCT id) FROM nearest('grown', '<->', (SELECT v FROM query WHERE id = 0), 1000000)}),
-	$node->safe_psql('postgres', 'SELECT count(*) FROM grown'), 'after cancelled inserts: every row is returned');
+is($node->safe_psql('postgres', q{SELECT lacking, again FROM lost('grown', '<->', (SELECT v FROM query WHERE id = 0))}),
+	'0|0', 'after cancelled inserts: every row is returned once');
 
 # The same table gives the same index.
 $node->safe_psql('postgres', q{

@@ -203,7 +203,7 @@ sub judge
 			$seen{"$use $c"}++;
 			push @bad, "$use: $c " . ($message{"$n $use"} // '') unless $c =~ /^(00000|XX00[12])$/;
 			next unless $intact;
-			# What is intact stays so, and holds every row once.
+			# What is intact stays so, and gives every row once and in order, but for the exceptions below.
 			push @bad, "$use: $c after an intact index: " . ($message{"$n $use"} // '') if $c ne '00000';
 			next unless $use =~ /^(search|all|relaxed|null|after)$/;
 			my ($lacking, $again, $backwards) = $answer =~ /^flaws\|(\d+)\|(\d+)\|(\d+)$/m;

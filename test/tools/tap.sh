@@ -4,8 +4,6 @@
 #   tap.sh FILE...
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-# The servers' user may not reach a folder of the caller's; nor is it to log in as the caller does.
-unset TMPDIR PGOPTIONS PGSERVICE PGPASSFILE
 bindir=$("${PG_CONFIG:-pg_config}" --bindir)
 pgxs_dir=$("${PG_CONFIG:-pg_config}" --pgxs)
 pgxs_dir=${pgxs_dir%/src/makefiles/pgxs.mk}
