@@ -13,6 +13,9 @@ our @EXPORT_OK = qw(new_node new_standby add_helpers load_base load_queries load
 
 my $data = "$ENV{ANN_TREE}/test/data";
 
+# Programs are stopped with SIGINT, which whoever runs the tests in the background may have had ignored.
+$SIG{INT} = 'DEFAULT';
+
 # A started server with one database, the extension and the functions below. `settings`: lines for
 # postgresql.conf; other arguments go to Cluster::init.
 sub new_node
