@@ -25,7 +25,7 @@ sub stat_of { return sql("SELECT $_[1] FROM ann_index_stats('$_[0]')"); }
 sub is_complete
 {
 	my ($server, $table, $name) = @_;
-	return is($server->safe_psql('postgres', "SELECT * FROM lost('$table', '<=>', (SELECT v FROM query WHERE id = 3))"),
+	return is($server->safe_psql('postgres', "SELECT lacking, again FROM lost('$table', '<=>', (SELECT v FROM query WHERE id = 3))"),
 		'0|0', "$name: all rows are found, and once");
 }
 
