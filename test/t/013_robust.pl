@@ -53,7 +53,7 @@ cmp_ok($lost, '<=', 3, "next to no node is lost to walks: $lost of 384");
 my @damage = (
 	[ 'default_ef 0', 24 + 84, "\0\0\0\0", "SELECT id FROM %s ORDER BY v <-> (SELECT v FROM query LIMIT 1) LIMIT 5" ],
 	[ 'ef_construction 0', 24 + 12, "\0\0", 'INSERT INTO %s SELECT id, random_vector(16) FROM query' ],
-	[ 'pd_lower of a node page', 3 * 8192 + 12, "\x40\0", 'INSERT INTO %s SELECT id, random_vector(16 + 0 * id) FROM t LIMIT 50' ]);
+	[ 'pd_lower of a node page', 3 * 8192 + 12, "\x40\0", 'INSERT INTO %s SELECT id, random_vector(16 + 0 * id) FROM t LIMIT 1000' ]);
 $node->safe_psql('postgres', join(';', map { "CREATE TABLE x$_ AS TABLE t; CREATE INDEX x${_}_v ON x$_ USING hnsw (v vector_l2_ops)" } 0 .. $#damage) . '; CHECKPOINT');
 my @path = map { $node->data_dir . '/' . $node->safe_psql('postgres', "SELECT pg_relation_filepath('x${_}_v')") } 0 .. $#damage;
 $node->stop('fast');

@@ -11,7 +11,7 @@ use warnings;
 use Test::More;
 use Time::HiRes qw(sleep time);
 use PostgreSQL::Test::Utils;
-use AnnTest qw(new_node);
+use AnnTest qw(new_node cancel_at);
 
 my $node = new_node('units', "restart_after_crash = on\nshared_buffers = 4MB\ncheckpoint_timeout = 1h\nmax_parallel_maintenance_workers = 0\n"
 	  . "ann.simd_target = portable\n");
@@ -219,6 +219,16 @@ for my $seed (1 .. $ENV{UNITS_SEEDS} // 1)
 				INSERT INTO t SELECT id, v FROM pool WHERE id BETWEEN $from + 81 AND $from + 170",
 			action => 'DELETE FROM t WHERE id % 3 = 0; VACUUM (INDEX_CLEANUP ON) t' });
 	}
+	# Rows that found nobody among the dead of a vacuum that was cancelled. Those left lie far from the dead.
+	sweep({ name => 'vacuum, loners', units => 1, only => qr/hnsw_insert\.cpp/, recall => 0.5,
+		setup => table_of(700) . '; INSERT INTO t SELECT 9000 + i, (array_cat((random_vector(8 + 0 * i))::real[], array_fill(9::real, ARRAY[56])))::vector
+			FROM generate_series(1, 20) i; CREATE INDEX t_v ON t USING hnsw (v vector_l2_ops) WITH (m = 2, ef_construction = 4);
+			DELETE FROM t WHERE id <= 700',
+		before => sub {
+			cancel_at($node, 'vacuum.marked', 1, 'the dead are marked', 'VACUUM (INDEX_CLEANUP ON) t');
+			sql('INSERT INTO t SELECT id, v FROM pool WHERE id BETWEEN 701 AND 703');
+		},
+		action => 'VACUUM (INDEX_CLEANUP ON) t' });
 	# A page of nodes that a crash left blank.
 	sweep({ name => 'vacuum, a blank page', units => 2, first => 2,
 		setup => table_of(176) . "; CREATE INDEX t_v ON t $index",
