@@ -10,6 +10,7 @@ only=${1:-}
 logs=build/test${only:+-$only}
 mkdir -p "$logs"
 passed=0 failed=0
+: >"$logs/failures"
 jobs=$(nproc)
 bindir=$("${PG_CONFIG:-pg_config}" --bindir)
 pgxs_dir=$("${PG_CONFIG:-pg_config}" --pgxs)
@@ -25,7 +26,30 @@ tally() { # suite, log, passed, failed, exit code
   if [ "$p" = 0 ] && [ "$f" = 0 ]; then f=1; fi
   passed=$((passed + p)) failed=$((failed + f))
   say "$1" "$p passed, $f failed"
-  if [ "$f" != 0 ]; then echo "--- $2"; tail -60 "$2"; fi
+  if [ "$f" != 0 ]; then
+    echo "--- $2"
+    tail -60 "$2"
+    explain "$1" "$2" >>"$logs/failures"
+  fi
+}
+# Which tests of a log failed, and why.
+explain() { # suite, log
+  local told diffs=$logs/$1.out/regression.diffs
+  [ -s "$diffs" ] || diffs=
+  # shellcheck disable=SC2086
+  told=$(awk -v suite="$1" -v logs=tmp_check/log -f test/tools/failures.awk "$2" $diffs)
+  if [ -n "$told" ]; then printf '%s\n' "$told"; return; fi
+  echo "$1: $2"
+  { grep -E '(error|ERROR|FATAL|PANIC):' "$2" || tail -5 "$2"; } | head -5 | cut -c1-170 | sed 's/^ */   /'
+}
+# The failures of all suites, in 15 lines or so: of a long run often only the end is kept.
+summary() {
+  local tests
+  tests=$(count '^[^ ]' "$logs/failures")
+  [ "$tests" != 0 ] || return
+  echo "--- failed:"
+  awk -v most=$((tests < 15 ? 15 / tests : 1)) '/^[^ ]/ { told = 0 } told++ < most' "$logs/failures" | head -15
+  [ "$tests" -le 15 ] || echo "... and $((tests - 15)) more"
 }
 count() { grep -cE "$1" "$2"; true; }
 
@@ -102,6 +126,7 @@ run_isolation() { # suite, directory
 
 trap 'test/tools/pgserver.sh stop $logs/server >/dev/null 2>&1; test/tools/pgserver.sh stop $logs/hooks-server >/dev/null 2>&1' EXIT
 finish() {
+  summary
   echo "$passed passed, $failed failed"
   [ "$failed" = 0 ]
   exit
