@@ -13,8 +13,9 @@ my $dims = 64;
 my $primary = new_node('primary', "wal_consistency_checking = 'generic'\nmax_wal_size = 1GB\nmax_connections = 20\n"
 	  . "shared_buffers = 16MB\nlog_statement = none\n", allows_streaming => 1);
 my $standby = new_standby($primary, 'standby');
-# Replay waits for a query for a moment only: what is cancelled then is the server's affair (SQLSTATE 40001).
-$standby->append_conf('postgresql.conf', "hot_standby_feedback = off\nmax_standby_streaming_delay = 100ms\ntrack_functions = pl\n");
+# Replay waits for a query that it would get in the way of, never cancels it: a conflict that meets a session between
+# two statements ends its connection. Pages of indexes raise no conflict, so they change under searches all the same.
+$standby->append_conf('postgresql.conf', "hot_standby_feedback = off\nmax_standby_streaming_delay = -1\ntrack_functions = pl\n");
 $standby->reload;
 
 sub sql { return $primary->safe_psql('postgres', $_[0]); }
@@ -130,11 +131,9 @@ round_of('truncate', 'TRUNCATE base', inserts(300, 'i', 'i'), 'INSERT INTO base 
 round_of('reindex', 'REINDEX INDEX CONCURRENTLY base_l2', inserts(50, '40000 + i', 'i'), 'REINDEX TABLE base', inserts(50, '41000 + i', '50 + i'));
 $bench->signal('INT');
 $bench->finish;
-# A conflict with replay does not end a client of pgbench; any other error does.
-unlike($err, qr/aborted|ERROR/, 'no search met an error') or diag($err);
+unlike($err, qr/aborted|ERROR|FATAL/, 'no search met an error');
 my $searches = searched();
-my $cancelled = $standby->safe_psql('postgres', q{SELECT conflicts FROM pg_stat_database WHERE datname = 'postgres'});
-cmp_ok($searches, '>=', 500, "$searches searches on the standby beside replay, $cancelled cancelled");
+cmp_ok($searches, '>=', 500, "$searches searches on the standby beside replay");
 no_crash($standby, 'the standby found every page as the primary has it');
 
 # A standby that becomes primary goes on from there.
