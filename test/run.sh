@@ -71,8 +71,10 @@ start_server() { # name, install directory
   rm -rf "$logs/$1"
   ANN_INSTALL=$2 test/tools/pgserver.sh start "$logs/$1" >"$logs/$1.log" 2>&1 || { tally "$1" "$logs/$1.log" 0 1 1; return 1; }
   eval "$(test/tools/pgserver.sh env "$logs/$1")"
-  # An ANALYZE at the wrong moment keeps a spec's VACUUM from removing what it is to remove.
-  "$bindir/psql" -XqAt -c 'ALTER SYSTEM SET autovacuum = off' -c 'SELECT pg_reload_conf()' >/dev/null
+  # An ANALYZE at the wrong moment, or a page that is just being written, keeps a spec's VACUUM from removing what it
+  # is to remove.
+  "$bindir/psql" -XqAt -c 'ALTER SYSTEM SET autovacuum = off' -c 'ALTER SYSTEM SET bgwriter_lru_maxpages = 0' \
+    -c "ALTER SYSTEM SET checkpoint_timeout = '1h'" -c 'SELECT pg_reload_conf()' >/dev/null
 }
 
 run_regress() { # suite, driver, names, extra arguments

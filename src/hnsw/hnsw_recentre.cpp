@@ -18,6 +18,7 @@
 #include "hnsw/hnsw_tour.hpp"
 
 #include "pg/guc.hpp"
+#include "pg/test_hooks.hpp"
 
 namespace ann::hnsw {
 
@@ -74,7 +75,9 @@ class Recentring {
   void Run(uint64_t reached) {
     if (view_.meta.recentring == 0 && !Begin(reached)) return;
     tour_.ForNodePages([this](BlockNumber block) {
-      if (HoldsOld(block)) RecodeNodes(view_, block, strategy_);
+      if (!HoldsOld(block)) return;
+      RecodeNodes(view_, block, strategy_);
+      pg::StopPoint("recentre.coded");
     });
     tour_.ForAuxiliaryPages([this](BlockNumber block) { RecodeRecords(block); });
     ChangeMeta([](Meta* meta) { meta->recentring = 0; });

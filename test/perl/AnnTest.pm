@@ -17,7 +17,8 @@ my $data = "$ENV{ANN_TREE}/test/data";
 $SIG{INT} = 'DEFAULT';
 
 # A started server with one database, the extension and the functions below. `settings`: lines for
-# postgresql.conf; other arguments go to Cluster::init.
+# postgresql.conf; other arguments go to Cluster::init. VACUUM leaves the dead rows of a page that another process
+# has pinned, and tests count what it leaves: nobody writes pages while they run, unless they ask for it.
 sub new_node
 {
 	my ($name, $settings, %init) = @_;
@@ -25,7 +26,8 @@ sub new_node
 	$node->init(%init);
 	# Without streaming init chooses minimal, at which builds write no WAL.
 	my $wal_level = $init{allows_streaming} ? '' : "wal_level = replica\n";
-	$node->append_conf('postgresql.conf', "autovacuum = off\n$wal_level" . ($settings // ''));
+	$node->append_conf('postgresql.conf', "autovacuum = off\nbgwriter_lru_maxpages = 0\ncheckpoint_timeout = 1h\nmax_wal_size = 4GB\n"
+		  . $wal_level . ($settings // ''));
 	$node->start;
 	add_helpers($node);
 	return $node;

@@ -18,7 +18,7 @@ my $session = IPC::Run::start(
 		'CREATE INDEX base_v ON base USING hnsw (v vector_l2_ops) WITH (m = 48, ef_construction = 400)' ],
 	'>', \$out, '2>', \$err);
 my (%phases, $total, $done_most);
-my $end = time() + 120;
+my $end = time() + $PostgreSQL::Test::Utils::timeout_default;
 while (time() < $end)
 {
 	my $row = $node->safe_psql('postgres', 'SELECT phase, tuples_total, tuples_done FROM pg_stat_progress_create_index');

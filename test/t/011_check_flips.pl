@@ -147,7 +147,7 @@ for my $i (0 .. $#cases)
 }
 $node->start;
 
-my $common = 'SET statement_timeout = 10000; SET enable_seqscan = off; SET enable_sort = off;';
+my $common = 'SET statement_timeout = 120000; SET enable_seqscan = off; SET enable_sort = off;';
 for my $i (0 .. $#cases)
 {
 	my @uses = (

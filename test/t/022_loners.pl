@@ -10,6 +10,7 @@ sub sql { return $node->safe_psql('postgres', $_[0]); }
 
 # The dead lie around 0, the living far off.
 sql(q{
+SET seed = 0.5;
 CREATE TABLE t (id int, v vector(8));
 INSERT INTO t SELECT i, random_vector(8 + 0 * i) FROM generate_series(1, 9000) i;
 INSERT INTO t SELECT 10000 + i, random_vector(8 + 0 * i) + array_fill(10::real, ARRAY[8])::vector FROM generate_series(1, 300) i;
@@ -20,7 +21,7 @@ DELETE FROM t WHERE id <= 9000});
 cancel_at($node, 'vacuum.marked', 1, 'the vacuum is cancelled', 'VACUUM (INDEX_CLEANUP ON) t');
 is(sql(q{SELECT dead_slots FROM ann_index_stats('t_v')}), 9000, 'it has marked the dead');
 
-sql('INSERT INTO t SELECT 20000 + i, (random_vector(8 + 0 * i)::real[])::vector FROM generate_series(1, 40) i');
+sql('SET seed = 0.25; INSERT INTO t SELECT 20000 + i, (random_vector(8 + 0 * i)::real[])::vector FROM generate_series(1, 40) i');
 is_intact($node, 't_v', 'inserted among the dead: intact');
 cmp_ok(sql(q{SELECT unreachable FROM ann_index_stats('t_v')}), '>', 0, 'some found no neighbours');
 sql('VACUUM (INDEX_CLEANUP ON) t');

@@ -44,7 +44,7 @@ my $vacuum = "$PostgreSQL::Test::Utils::tmp_check/backup_vacuum.sql";
 append_to_file($vacuum, "VACUUM (INDEX_CLEANUP ON) base;\n");
 
 my ($out, $err) = ('', '');
-my @load = map { IPC::Run::start([ 'pgbench', '-n', '-T', 600, @$_, '-h', $node->host, '-p', $node->port, 'postgres' ], '>', \$out, '2>', \$err) }
+my @load = map { IPC::Run::start([ 'pgbench', '-n', '-T', 36000, @$_, '-h', $node->host, '-p', $node->port, 'postgres' ], '>', \$out, '2>', \$err) }
   ([ '-c', 3, @files ], [ '-c', 1, '-f', $vacuum ]);
 
 # Passes when a thousand more rows have been written since it was called, and vacuums ended.

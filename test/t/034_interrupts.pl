@@ -1,7 +1,7 @@
 # Statements that are cancelled, timed out or lose their backend at random moments: what they leave is an
 # intact index with every row in it once, no memory of theirs, no pin, no lock and no file.
 #
-# INTERRUPTS: how many, 500 unless set. INTERRUPT_SEED.
+# INTERRUPTS: how many at least, 500 unless set. INTERRUPT_SEED.
 use strict;
 use warnings;
 use IPC::Run;
@@ -81,7 +81,7 @@ sub send_sql
 	$out = '';
 	$sent = $_[0];
 	++$marks;
-	$in .= "$_[0];\n\\echo MARK $marks :SQLSTATE\n";
+	$in .= "\\echo START $marks\n$_[0];\n\\echo MARK $marks :SQLSTATE\n";
 	$psql->pump_nb;
 	return;
 }
@@ -94,23 +94,23 @@ sub finish
 sub ask { send_sql($_[0]); return finish(); }
 
 connect_session();
-my %typical;
+# How long a statement takes; that changes with what else runs on the machine, so what comes too late
+# shortens it, down to a quarter, and what does not lengthens it.
+my (%typical, %at_first);
 for my $s (@statements)
 {
-	# The smaller of two: what else runs on the machine makes it longer.
-	for (1, 2)
-	{
-		ask($s->[1] || 'SELECT 1');
-		my $start = time;
-		defined ask($s->[2]) or die "$s->[0]: session lost";
-		my $took = time - $start;
-		$typical{ $s->[0] } = $took if $took < ($typical{ $s->[0] } // 1e9);
-		ask('RESET maintenance_work_mem; RESET work_mem');
-	}
+	ask($s->[1] || 'SELECT 1');
+	my $start = time;
+	defined ask($s->[2]) or die "$s->[0]: session lost";
+	$typical{ $s->[0] } = $at_first{ $s->[0] } = time - $start;
+	ask('RESET maintenance_work_mem; RESET work_mem');
 }
 
-my (%codes, @left);
-for my $n (1 .. $count)
+my %codes = (57014 => 0, lost => 0);
+my @left;
+# On a machine where most come too late it takes more of them.
+sub enough { return $codes{57014} > $count / 4 && $codes{lost} > $count / 20; }
+for (my $n = 1; $n <= $count || $n <= 4 * $count && ($n % 50 != 1 || !enough()); ++$n)
 {
 	my $s = $statements[ ($n - 1) % @statements ];
 	ask($s->[1]) if $s->[1];
@@ -121,6 +121,7 @@ for my $n (1 .. $count)
 	send_sql($s->[2]);
 	if ($how ne 'timeout')
 	{
+		wait_for(qr/^START $marks$/m);
 		usleep($moment);
 		kill($how eq 'cancel' ? 'INT' : 'TERM', $pid);
 	}
@@ -141,12 +142,14 @@ SELECT 'left: ' || string_agg(mode, ', ') FROM pg_locks WHERE pid = pg_backend_p
 		$answer = $after;
 	}
 	$codes{$code}++;
+	if ($code ne '00000') { $typical{ $s->[0] } *= 1.1; }
+	elsif ($typical{ $s->[0] } > $at_first{ $s->[0] } / 4) { $typical{ $s->[0] } *= 0.8; }
 	if (!defined $answer)
 	{
 		$psql->finish;
 		connect_session();
 	}
-	next if $n % 50 && $n < $count;
+	next if $n % 50;
 	is_intact($node, 't_v', "after $n: intact");
 	is($node->safe_psql('postgres', qq{SET enable_seqscan = off; SET enable_sort = off;
 SELECT count(*) = (SELECT count(*) FROM t) AND count(*) = count(DISTINCT id) FROM (SELECT id FROM t ORDER BY v <-> random_vector($dims) LIMIT 10000000) r}),
@@ -157,8 +160,7 @@ $psql->finish;
 is(join("\n", @left), '', 'nothing is left in a session that goes on');
 my $seen = join(', ', map { "$codes{$_} x $_" } sort keys %codes);
 is(join(' ', grep { !/^(00000|57014|lost)$/ } keys %codes), '', "how statements ended: $seen");
-cmp_ok($codes{57014}, '>', $count / 4, 'many were cancelled');
-cmp_ok($codes{lost}, '>', $count / 20, 'some lost their backend');
+ok(enough(), 'many were cancelled, some lost their backend');
 
 $node->safe_psql('postgres', 'DROP INDEX IF EXISTS other_v; CHECKPOINT');
 is(orphans($node, 'postgres'), '', 'no file is left of an index that was not built');

@@ -95,6 +95,7 @@ is($node->safe_psql('postgres', "$set SELECT unordered('two', '<->', 10, 'templa
 
 # Tables without WAL.
 is($node->safe_psql('postgres', qq{$set
+SET seed = 0.5;
 CREATE TEMP TABLE here AS TABLE template;
 CREATE INDEX here_v ON here USING hnsw (v vector_l2_ops);
 INSERT INTO here SELECT id + 1000, v FROM template WHERE id <= 50;

@@ -4,9 +4,8 @@
 use strict;
 use warnings;
 use Test::More;
-use Time::HiRes qw(sleep time);
 use PostgreSQL::Test::Utils;
-use AnnTest qw(new_node new_standby load_base load_queries recall unordered answers is_intact no_crash);
+use AnnTest qw(new_node new_standby load_base load_queries recall unordered answers is_intact no_crash at_stop cancel_at);
 
 my $node = new_node('recentre', "wal_consistency_checking = 'generic'\nmax_wal_size = 4GB\n", allows_streaming => 1);
 load_base($node, 0, 5000);
@@ -15,19 +14,6 @@ my $standby = new_standby($node, 'recentre_standby');
 
 sub sql { return $node->safe_psql('postgres', $_[0]); }
 sub state_of { return sql("SELECT epoch || ' ' || recentring FROM ann_index_stats('$_[0]')"); }
-
-sub await
-{
-	my ($query, $wanted) = @_;
-	my $end = time() + $PostgreSQL::Test::Utils::timeout_default;
-	while (1)
-	{
-		my $now = sql($query);
-		return 1 if $now eq $wanted;
-		die "waited for $wanted in vain: $query gives $now" if time() > $end;
-		sleep(0.02);
-	}
-}
 
 # As a fresh index: at each of these ef, and with nothing set.
 my %operators = (l2 => '<->', cosine => '<=>', ip => '<#>', l1 => '<+>');
@@ -50,17 +36,8 @@ INSERT INTO grown SELECT * FROM base});
 	sql('DROP TABLE grown');
 }
 
-# A re-centring as slow as one likes: a vacuum that pauses for each page it writes, in a session of its
-# own. The table's pages are all-visible, so it pauses for the index alone.
-sub slow_vacuum
-{
-	my ($out, $err) = ('', '');
-	my $session = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c', 'SET ann.recentre_rows = 100',
-		'-c', 'SET vacuum_cost_delay = 100', '-c', 'SET vacuum_cost_limit = 1', '-c', 'SET vacuum_cost_page_hit = 0',
-		'-c', 'SET vacuum_cost_page_miss = 0', '-c', 'VACUUM kept' ], '>', \$out, '2>', \$err);
-	await(q{SELECT recentring FROM ann_index_stats('kept_v')}, 't');
-	return ($session, \$err);
-}
+# A re-centring by a vacuum
+my @vacuum = ('SET ann.recentre_rows = 100', 'VACUUM kept');
 
 sub answers_well
 {
@@ -104,10 +81,7 @@ DECLARE c CURSOR FOR SELECT id, v <-> (SELECT v FROM query WHERE id = 3) FROM ke
 my $rows = $cursor->query_safe('FETCH 40 FROM c');
 
 # Cancelled; then an insert goes on.
-my ($session, $err) = slow_vacuum();
-sql(q{SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE query = 'VACUUM kept'});
-$session->finish;
-like($$err, qr/canceling statement/, 'cancelled');
+cancel_at($node, 'recentre.coded', 3, 'cancelled', @vacuum);
 is(state_of('kept_v'), '1 true', 'cancelled: half of it is done');
 is_sound('cancelled');
 standby_agrees('cancelled');
@@ -175,12 +149,14 @@ sql(q{
 DROP INDEX kept_v; CREATE TABLE rows AS SELECT * FROM kept; TRUNCATE kept;
 CREATE INDEX kept_v ON kept USING hnsw (v vector_l2_ops);
 SET ann.recentre_rows = 1000000; INSERT INTO kept SELECT * FROM rows; VACUUM kept});
-($session, $err) = slow_vacuum();
-answers_well('under way');
-is(state_of('kept_v'), '1 true', 'it is under way when the server dies');
-$node->stop('immediate');
-$session->finish;
-$node->start;
+at_stop($node, 'recentre.coded', 9, sub {
+	answers_well('under way');
+	is(state_of('kept_v'), '1 true', 'it is under way when the server dies');
+	# Its WAL is on disk when another transaction's is.
+	sql('CREATE TABLE flushed ()');
+	$node->stop('immediate');
+	$node->start;
+}, @vacuum);
 is(state_of('kept_v'), '1 true', 'killed: half of it is done');
 is_sound('killed');
 sql('VACUUM kept');
