@@ -10,7 +10,7 @@ use PostgreSQL::Test::Utils;
 use AnnTest qw(new_node new_standby load_base load_queries answers is_intact no_crash);
 
 my $dims = 64;
-my $primary = new_node('primary', "wal_consistency_checking = 'generic'\nmax_wal_size = 1GB\nmax_connections = 20\n"
+my $primary = new_node('primary', "wal_consistency_checking = 'generic'\n"
 	  . "shared_buffers = 16MB\nlog_statement = none\n", allows_streaming => 1);
 my $standby = new_standby($primary, 'standby');
 # Replay waits for a query that it would get in the way of, never cancels it: a conflict that meets a session between

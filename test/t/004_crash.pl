@@ -6,7 +6,7 @@ use Test::More;
 use PostgreSQL::Test::Utils;
 use AnnTest qw(new_node load_base load_queries recall is_intact at_stop);
 
-my $node = new_node('crash', "checkpoint_timeout = 1h\nlog_checkpoints = on\n");
+my $node = new_node('crash');
 load_queries($node, 50);
 load_base($node, 0, 6000);
 $node->safe_psql('postgres', q{

@@ -12,7 +12,7 @@ use AnnTest qw(new_node load_base load_queries is_intact no_crash);
 # So long at least, and until there were so many searches and vacuums.
 my $seconds = 20;
 my ($least_searches, $least_vacuums) = (200, 3);
-my $node = new_node('unpinned', "shared_buffers = 1MB\nmax_connections = 30\n");
+my $node = new_node('unpinned', "shared_buffers = 1MB\nbgwriter_lru_maxpages = 100\n");
 load_queries($node, 200);
 load_base($node, 0, 10000);
 $node->safe_psql('postgres', q{

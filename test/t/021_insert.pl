@@ -5,7 +5,7 @@ use Test::More;
 use PostgreSQL::Test::Utils;
 use AnnTest qw(new_node load_base recall load_queries is_intact no_crash cancel_at);
 
-my $node = new_node('insert', "max_connections = 20\n");
+my $node = new_node('insert');
 load_base($node, 0, 4000);
 load_queries($node, 100);
 $node->safe_psql('postgres', q{

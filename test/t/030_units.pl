@@ -13,7 +13,7 @@ use Time::HiRes qw(sleep time);
 use PostgreSQL::Test::Utils;
 use AnnTest qw(new_node cancel_at);
 
-my $node = new_node('units', "restart_after_crash = on\nshared_buffers = 4MB\ncheckpoint_timeout = 1h\nmax_parallel_maintenance_workers = 0\n"
+my $node = new_node('units', "restart_after_crash = on\nshared_buffers = 4MB\nmax_parallel_maintenance_workers = 0\n"
 	  . "ann.simd_target = portable\n");
 my %died_after = (backend => {}, server => {});    # by file:line
 my $deaths = 0;

@@ -22,7 +22,7 @@ note("seed $seed, $seconds s, $crashes crashes");
 srand($seed);
 
 # Small buffers, so that pages come and go; checkpoints, so that recovery begins anywhere.
-my $node = new_node('storm', "max_connections = 30\nshared_buffers = 4MB\nrestart_after_crash = on\n"
+my $node = new_node('storm', "bgwriter_lru_maxpages = 100\nshared_buffers = 4MB\nrestart_after_crash = on\n"
 	  . "wal_level = replica\nmax_wal_size = 64MB\nlog_statement = none\nmin_parallel_index_scan_size = 0\n"
 	  . ($autovacuum ? "autovacuum = on\nautovacuum_naptime = 1s\nautovacuum_vacuum_threshold = 20\n"
 		  . "autovacuum_vacuum_scale_factor = 0\nautovacuum_vacuum_cost_limit = 2000\nautovacuum_vacuum_insert_threshold = 100\n" : ''));

@@ -8,7 +8,7 @@ use PostgreSQL::Test::Utils;
 use AnnTest qw(new_node load_base load_queries recall unordered answers no_crash);
 
 my $dims = 64;
-my $node = new_node('origin', "max_connections = 20\nlog_statement = none\n", allows_streaming => 1, has_archiving => 1);
+my $node = new_node('origin', "log_statement = none\n", allows_streaming => 1, has_archiving => 1);
 
 sub sql { return $node->safe_psql('postgres', $_[0]); }
 

@@ -227,7 +227,8 @@ my $done = 0;
 my $lost = 0;
 for (my $round = 0; $done < $cases && !$lost; ++$round)
 {
-	# A copy of the files: none of its pages is in shared buffers.
+	# A copy of the files: none of its pages is in shared buffers. A session that has just ended may still be in it.
+	$node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM pg_stat_activity WHERE datname = 'template'}) or die 'somebody uses the template';
 	$node->safe_psql('postgres', "CREATE DATABASE round$round TEMPLATE template STRATEGY file_copy");
 	my $folder = $node->data_dir . '/base/' . $node->safe_psql('postgres', "SELECT oid FROM pg_database WHERE datname = 'round$round'");
 	my $script = "\\set VERBOSITY verbose\nSET client_min_messages = error; SET enable_seqscan = off; SET enable_sort = off;\n"

@@ -7,7 +7,7 @@ use Test::More;
 use PostgreSQL::Test::Utils;
 use AnnTest qw(new_node new_standby load_base load_queries recall unordered answers is_intact no_crash at_stop cancel_at);
 
-my $node = new_node('recentre', "wal_consistency_checking = 'generic'\nmax_wal_size = 4GB\n", allows_streaming => 1);
+my $node = new_node('recentre', "wal_consistency_checking = 'generic'\n", allows_streaming => 1);
 load_base($node, 0, 5000);
 load_queries($node, 60);
 my $standby = new_standby($node, 'recentre_standby');

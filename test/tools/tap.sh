@@ -14,7 +14,7 @@ test/tools/server_config.sh | grep -v shared_buffers >tmp_check/tap.conf
 install=${ANN_INSTALL:-tmp_install}
 run=(test/tools/pgserver.sh as tmp_check env TEMP_CONFIG="$PWD/tmp_check/tap.conf" TESTDIR="$PWD" TESTDATADIR="$PWD/tmp_check"
   TESTLOGDIR="$PWD/tmp_check/log" PATH="$PWD/build/${install#tmp_install_}/bin:$bindir:$PATH" PG_REGRESS="$pgxs_dir/src/test/regress/pg_regress"
-  PERL5LIB="$pgxs_dir/src/test/perl:$PWD/test/perl" ANN_TREE="$PWD" ANN_INSTALL="$install" PG_TEST_TIMEOUT_DEFAULT=180 PGCTLTIMEOUT=600)
+  PERL5LIB="$pgxs_dir/src/test/perl:$PWD/test/perl" ANN_TREE="$PWD" ANN_INSTALL="$install" PG_TEST_TIMEOUT_DEFAULT=600 PGCTLTIMEOUT=600)
 
 # A small disk, in a mount namespace that ends with the tests. Where none may be made, what needs it is skipped.
 small=$PWD/tmp_check/small
