@@ -140,7 +140,9 @@ struct Meta {
   float l1_step[2];     // grid step of the L1 code
   float max_norm[2];    // largest norm under inner product
   uint32_t epoch;       // of new codes
-  uint32_t default_ef;  // ef_search that suits this index while the user has set none
+  uint16_t default_ef;  // ef_search that suits this index while the user has set none
+  // Nodes that it was found for: 256 times the logarithm to base 2; 0: not known.
+  uint16_t calibrated_size;
   // What inserts and vacuum change. kNoId, level 0: the index is empty.
   RecordId entry;  // a record of `entry_level`; a node id when that is 0
   uint32_t entry_level;

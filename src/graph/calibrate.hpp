@@ -2,9 +2,16 @@
 #pragma once
 
 #include <algorithm>
+#include <concepts>
 #include <cstdint>
+#include <limits>
 
-#include "graph/memory_graph.hpp"
+#include "core/beam.hpp"
+#include "core/rng.hpp"
+#include "core/sizes.hpp"
+#include "core/vec.hpp"
+#include "core/visited.hpp"
+#include "quant/codec.hpp"
 
 namespace ann::graph {
 
@@ -13,51 +20,137 @@ inline constexpr double kCalibratedRecall = 0.97;
 inline constexpr uint32_t kCalibrationSteps[] = {40,  50,  64,  80,  100, 128,
                                                  160, 200, 256, 320, 400, 512};
 
+// A graph to be calibrated: that of a build, or the pages of an index. Beside these
+//   ForCodes(visit): visit(coded) for each node
+//   Search(score, ef, beam, visited): the ef nearest by score(coded) in `beam`
+template <class G>
+concept Calibratable = requires(G graph, NodeId id, uint8_t* coded) {
+  // All ids are below it.
+  { graph.id_limit() } -> std::convertible_to<NodeId>;
+  // A copy of the node's code. False: there is no such node.
+  { graph.ReadCode(id, coded) } -> std::convertible_to<bool>;
+};
+
 // Searches with queries made from a sample of the nodes, as coded, and compares with a scan of all
-// codes; returns the first ef of kCalibrationSteps that finds kCalibratedRecall. A node itself is
-// too easy a query: real ones lie off the data. With three tenths of its dimensions from another
-// node it is about as hard as they are (ef for .97, real queries / made ones: MiniLM texts 45 /
-// 100, static word embeddings 128 / 128, SIFT 52 / 128; with two tenths 45 / 40, 128 / 80, 52 /
-// 64). `query_memory`: twice Codec::QueryBytes. `interrupt()` is called between queries.
-template <class Alloc, class Interrupt>
-uint32_t CalibrateEf(const MemoryGraph<Alloc>& graph, const quant::Codec& codec, void* query_memory,
-                     const Alloc& alloc, Interrupt&& interrupt) {
-  constexpr uint32_t kK = 10;
-  // About a second of scanning at 10 ns a code.
-  constexpr uint64_t kScanBudget = 100'000'000;
-  const uint32_t nodes = graph.size();
-  const uint32_t steps = static_cast<uint32_t>(std::size(kCalibrationSteps));
-  if (nodes <= kK) return kCalibrationSteps[0];
-  const uint32_t sample = static_cast<uint32_t>(
-      std::min<uint64_t>({nodes, 200, std::max<uint64_t>(kScanBudget / nodes, 20)}));
-  uint64_t hits[std::size(kCalibrationSteps)] = {};
-  Beam<Alloc> beam(alloc);
-  VisitedSet<Alloc> visited(alloc);
-  for (uint32_t i = 0; i < sample; ++i) {
-    interrupt();
-    const NodeId own = static_cast<NodeId>(uint64_t{i} * nodes / sample);
-    const NodeId other = static_cast<NodeId>(Mix64(i) % nodes);
-    const quant::CodeQuery query =
-        codec.PrepareMixture(graph.coded(own), graph.coded(other), i, query_memory);
-    auto score = [&](const uint8_t* coded) { return codec.CodeDistance(query, coded); };
-    beam.Reset(kK);
-    for (NodeId id = 0; id < nodes; ++id) beam.Insert({score(graph.coded(id)), id});
-    const float farthest = beam.at(beam.size() - 1).key;
-    for (uint32_t s = 0; s < steps; ++s) {
-      graph.Search(score, kCalibrationSteps[s], beam, visited);
-      uint32_t found = 0;
-      for (uint32_t b = 0; b < beam.size() && b < kK; ++b) found += beam.at(b).key <= farthest;
-      hits[s] += found;
-      // What a narrow beam finds whole a wider one finds too.
-      if (found == kK) {
-        for (uint32_t rest = s + 1; rest < steps; ++rest) hits[rest] += found;
+// codes. A node itself is too easy a query: real ones lie off the data. With three tenths of its
+// dimensions from another node it is about as hard as they are (ef for .97, real queries / made
+// ones: MiniLM texts 45 / 100, static word embeddings 128 / 128, SIFT 52 / 128; with two tenths 45
+// / 40, 128 / 80, 52 / 64). `interrupt()` is called every few milliseconds.
+template <Calibratable Graph, class Alloc, class Interrupt>
+class Calibration {
+ public:
+  Calibration(Graph& graph, const quant::Codec& codec, const Alloc& alloc, Interrupt interrupt)
+      : graph_(graph),
+        codec_(codec),
+        interrupt_(interrupt),
+        prepared_bytes_(RoundUp(codec.params().dims, 64)),
+        codes_(alloc),
+        prepared_(alloc),
+        queries_(alloc),
+        nearest_(alloc),
+        beam_(alloc),
+        visited_(alloc) {}
+
+  // The first ef of kCalibrationSteps that finds kCalibratedRecall.
+  uint32_t Run() {
+    Sample();
+    if (sampled_ < 2) return kCalibrationSteps[0];
+    MakeQueries();
+    if (FindNearest() <= kK) return kCalibrationSteps[0];
+    uint64_t hits[kSteps] = {};
+    for (uint32_t i = 0; i < sampled_; ++i) Measure(i, hits);
+    uint32_t step = 0;
+    while (step + 1 < kSteps && hits[step] < kCalibratedRecall * sampled_ * kK) ++step;
+    return kCalibrationSteps[step];
+  }
+
+ private:
+  static constexpr uint32_t kK = 10;
+  static constexpr uint32_t kSteps = static_cast<uint32_t>(std::size(kCalibrationSteps));
+  // About a second of scanning at 10 ns a code; from 5 million nodes on 20 queries take more.
+  static constexpr uint64_t kScanBudget = 100'000'000;
+  static constexpr uint32_t kMostQueries = 200, kFewestQueries = 20;
+
+  // One node out of each of as many stretches of ids as there are to be queries. Where nodes are
+  // sparse a stretch may be passed over.
+  void Sample() {
+    constexpr uint32_t kTries = 8;
+    const uint64_t limit = graph_.id_limit();
+    const uint32_t wanted = static_cast<uint32_t>(
+        std::min(limit, std::clamp<uint64_t>(kScanBudget / std::max<uint64_t>(limit, 1),
+                                             kFewestQueries, kMostQueries)));
+    codes_.resize(wanted * size_t{codec_.coded_bytes()});
+    for (uint32_t i = 0; i < wanted; ++i) {
+      interrupt_();
+      const uint64_t start = i * limit / wanted, end = (i + 1) * limit / wanted;
+      for (uint64_t t = 0; t < kTries; ++t) {
+        const NodeId id = static_cast<NodeId>(start + Mix64(i * kTries + t) % (end - start));
+        if (!graph_.ReadCode(id, Code(sampled_))) continue;
+        ++sampled_;
         break;
       }
     }
   }
-  uint32_t step = 0;
-  while (step + 1 < steps && hits[step] < kCalibratedRecall * sample * kK) ++step;
-  return kCalibrationSteps[step];
-}
+
+  void MakeQueries() {
+    prepared_.resize((sampled_ + 1) * prepared_bytes_);
+    uint8_t* foreign = prepared_.data() + sampled_ * prepared_bytes_;
+    for (uint32_t i = 0; i < sampled_; ++i) {
+      const uint32_t other = (i + 1 + Mix64(i) % (sampled_ - 1)) % sampled_;
+      queries_.push_back(codec_.PrepareMixture(Code(i), Code(other), i,
+                                               prepared_.data() + i * prepared_bytes_, foreign));
+    }
+  }
+
+  // The kK smallest keys of each query, ascending, by one pass over all codes. Returns how many
+  // codes there are.
+  uint64_t FindNearest() {
+    nearest_.assign(size_t{sampled_} * kK, std::numeric_limits<float>::infinity());
+    uint64_t codes = 0;
+    graph_.ForCodes([&](const uint8_t* coded) {
+      if (++codes % 512 == 0) interrupt_();
+      for (uint32_t i = 0; i < sampled_; ++i) {
+        const float key = codec_.CodeDistance(queries_[i], coded);
+        float* nearest = Nearest(i);
+        if (!(key < nearest[kK - 1])) continue;
+        uint32_t at = kK - 1;
+        for (; at > 0 && key < nearest[at - 1]; --at) nearest[at] = nearest[at - 1];
+        nearest[at] = key;
+      }
+    });
+    return codes;
+  }
+
+  void Measure(uint32_t query, uint64_t* hits) {
+    const float farthest = Nearest(query)[kK - 1];
+    auto score = [&](const uint8_t* coded) { return codec_.CodeDistance(queries_[query], coded); };
+    for (uint32_t s = 0; s < kSteps; ++s) {
+      interrupt_();
+      graph_.Search(score, kCalibrationSteps[s], beam_, visited_);
+      uint32_t found = 0;
+      for (uint32_t b = 0; b < beam_.size() && b < kK; ++b) found += beam_.at(b).key <= farthest;
+      hits[s] += found;
+      // What a narrow beam finds whole a wider one finds too.
+      if (found < kK) continue;
+      for (uint32_t rest = s + 1; rest < kSteps; ++rest) hits[rest] += found;
+      return;
+    }
+  }
+
+  uint8_t* Code(uint32_t i) { return codes_.data() + i * size_t{codec_.coded_bytes()}; }
+  float* Nearest(uint32_t query) { return nearest_.data() + size_t{query} * kK; }
+
+  Graph& graph_;
+  const quant::Codec& codec_;
+  Interrupt interrupt_;
+  size_t prepared_bytes_;
+  uint32_t sampled_ = 0;
+  VecOf<uint8_t, Alloc> codes_;
+  VecOf<uint8_t, Alloc> prepared_;
+  VecOf<quant::CodeQuery, Alloc> queries_;
+  VecOf<float, Alloc> nearest_;
+  Beam<Alloc> beam_;
+  VisitedSet<Alloc> visited_;
+};
 
 }  // namespace ann::graph

@@ -100,6 +100,7 @@ class MemoryGraph {
   }
 
   uint32_t size() const { return static_cast<uint32_t>(nodes_.size()); }
+  uint32_t id_limit() const { return size(); }
   uint64_t row_count() const { return rows_.size(); }
   size_t bytes() const {
     return slots_.bytes() + refinements_.bytes() + nodes_.capacity() * sizeof(Node) +
@@ -173,6 +174,16 @@ class MemoryGraph {
   const uint8_t* refinement(NodeId id) const { return refinements_[id]; }
   uint32_t degree(NodeId id, uint32_t l) const { return Count(id, l); }
   const NodeId* links(NodeId id, uint32_t l) const { return List(id, l) + 1; }
+
+  // What calibrate.hpp asks of a graph, with Search below.
+  bool ReadCode(NodeId id, uint8_t* coded) const {
+    std::memcpy(coded, slots_[id], codec_.coded_bytes());
+    return true;
+  }
+  template <class Visit>
+  void ForCodes(Visit&& visit) const {
+    for (NodeId id = 0; id < size(); ++id) visit(slots_[id]);
+  }
 
   // Searches the linked graph: the `ef` nearest by `score(coded)` in `beam`.
   template <class Scorer>

@@ -43,6 +43,7 @@ inline constexpr int kDefaultEfSearch = 40;
 inline constexpr int kUncalibratedEf = 80;
 // Far above what calibration gives; more is damage.
 inline constexpr uint32_t kMaxDefaultEf = 10000;
+inline constexpr uint32_t kMaxCalibratedSize = 32 * 256;  // 2^32 nodes
 
 // Called once, when the library is loaded.
 void DefineSettings();

@@ -54,6 +54,16 @@ struct UpperLists {
 inline uint32_t MostBackLinks(uint32_t m) { return m; }
 inline uint32_t EnoughBackLinks(uint32_t m) { return m / 2; }
 
+// Queries under inner product lie apart from all rows: what the distances between rows say of who
+// gains by a link is no guide to their ways. So more link back there, and the new node's own list
+// is left with room for those to come (README, "Insert").
+inline bool IsApart(const format::Meta& meta) {
+  return static_cast<quant::Metric>(meta.metric) == quant::Metric::kInnerProduct;
+}
+inline uint32_t OwnBaseLinks(const format::Meta& meta) {
+  return IsApart(meta) ? graph::OwnLinks(meta.m, 0) : 2 * uint32_t{meta.m};
+}
+
 // A back link to be written: from a list with room, or in place of `victim`.
 struct BackLink {
   Candidate from;
@@ -97,9 +107,9 @@ class BackLinker {
   // Adds what is to be done at `from` to planned_ or, if it has no need of the link but room for
   // it, to with_room_. `forced`: whatever it loses.
   //
-  // It has no need if it leads to a neighbour that is nearer to the new node than it is itself, the
-  // heuristic of Choose seen from the new node. A slot in use whose neighbours are out of bounds is
-  // taken for one with room; WritePage sees.
+  // Under inner product it always has. Else it has no need if it leads to a neighbour that is
+  // nearer to the new node than it is itself, the heuristic of Choose seen from the new node. A
+  // slot in use whose neighbours are out of bounds is taken for one with room; WritePage sees.
   template <class Lists, class Scorer>
   void Plan(Lists& lists, Candidate from, uint32_t to, Scorer& scorer, bool forced) {
     CHECK_FOR_INTERRUPTS();
@@ -114,7 +124,8 @@ class BackLinker {
       if (to_new[i] == std::numeric_limits<float>::infinity())
         back.victim = links[i];  // it is gone
     }
-    if (back.victim == kNoId && !forced) {
+    const bool wanted = forced || IsApart(view_.meta);
+    if (back.victim == kNoId && !wanted) {
       if (!ScoreFrom(lists, from.id, links, n, to_own)) return;
       for (uint32_t i = 0; i < n; ++i) {
         if (!(to_new[i] < from.key && to_own[i] < from.key)) continue;
@@ -123,7 +134,7 @@ class BackLinker {
       }
     }
     if (back.victim == kNoId && !room) {
-      if (forced && !ScoreFrom(lists, from.id, links, n, to_own)) return;
+      if (wanted && !ScoreFrom(lists, from.id, links, n, to_own)) return;
       back.victim = Victim(lists, from, links, n, to_new, to_own, forced);
       if (back.victim == kNoId) return;
     }

@@ -15,8 +15,10 @@
 #include "graph/memory_graph.hpp"
 #include "graph/order.hpp"
 #include "hnsw/hnsw.hpp"
+#include "hnsw/hnsw_calibrate.hpp"
 #include "hnsw/hnsw_index.hpp"
 #include "hnsw/hnsw_insert.hpp"
+#include "hnsw/hnsw_recentre.hpp"
 #include "hnsw/hnsw_space.hpp"
 
 #include "pg/alloc.hpp"
@@ -33,7 +35,6 @@ using Alloc = pg::PgAllocator<std::byte>;
 using Graph = graph::MemoryGraph<Alloc>;
 
 constexpr uint32_t kSampleRows = 10000;
-constexpr uint32_t kFewestCalibrated = 5000;
 
 struct BuildState {
   Relation heap;
@@ -164,13 +165,11 @@ void LinkNodes(BuildState& state) {
   }
   pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, graph.size());
   graph.Trim();
-  void* memory =
-      pg::AllocZero<char>(state.context, 2 * quant::Codec::QueryBytes(state.view->codec.params()));
-  const uint32_t calibrated = graph::CalibrateEf(
-      graph, state.view->codec, memory, Alloc(state.context), [] { CHECK_FOR_INTERRUPTS(); });
-  uint32_t& default_ef = state.view->meta.default_ef;
-  // A small graph needs little; the one that inserts make of it needs more.
-  default_ef = graph.size() < kFewestCalibrated ? std::max(calibrated, default_ef) : calibrated;
+  const uint32_t calibrated =
+      graph::Calibration(graph, state.view->codec, Alloc(state.context), [] {
+        CHECK_FOR_INTERRUPTS();
+      }).Run();
+  SetDefaultEf(&state.view->meta, calibrated, graph.size());
 }
 
 // Writes the pages of a finished graph, block after block.
@@ -477,7 +476,11 @@ IndexBuildResult* Build(Relation heap, Relation index, IndexInfo* info) {
   const double heap_tuples =
       table_index_build_scan(heap, index, info, false, true, AddRow, &state, nullptr);
   pg::StopPoint("build.loaded");
-  if (state.inserter == nullptr) WriteGraph(state);
+  if (state.inserter == nullptr) {
+    WriteGraph(state);
+  } else {
+    AdaptInVacuum(index, nullptr);
+  }
 
   IndexBuildResult* result = static_cast<IndexBuildResult*>(palloc0(sizeof(IndexBuildResult)));
   result->heap_tuples = heap_tuples;

@@ -122,7 +122,8 @@ void CheckMeta(Relation rel, const Meta& meta) {
       meta.refinement_bits <= 6 && meta.refinement_bits % 2 == 0 && meta.attribute_bytes == 0 &&
       meta.entry_level <= 15 && meta.ef_construction >= kMinEfConstruction &&
       meta.ef_construction <= kMaxEfConstruction && meta.default_ef >= 1 &&
-      meta.default_ef <= kMaxDefaultEf && meta.recentring <= std::min(meta.epoch, 1u);
+      meta.default_ef <= kMaxDefaultEf && meta.calibrated_size <= kMaxCalibratedSize &&
+      meta.recentring <= std::min(meta.epoch, 1u);
   Meta planned = meta;
   if (!plausible || !TryLayout(&planned, meta.traversal_bits, meta.refinement_bits) ||
       std::memcmp(&planned, &meta, sizeof meta) != 0) {
@@ -235,6 +236,7 @@ void RefreshFrames(IndexView* view) {
     ReloadFrames(view);
   } else {
     view->meta.mean_rows = meta.mean_rows;
+    view->meta.calibrated_size = meta.calibrated_size;
     view->meta.recentring = meta.recentring;
   }
 }

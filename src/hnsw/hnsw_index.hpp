@@ -157,6 +157,16 @@ void ReloadEntry(IndexView* view);
 inline format::Meta* MetaOn(char* page) {
   return reinterpret_cast<format::Meta*>(page + format::kPageHeaderBytes);
 }
+// Changes the meta page by change(meta), in a record of its own. Locks: the meta page (L1), alone.
+template <class Change>
+void ChangeMeta(const IndexView& view, Change&& change) {
+  const pg::PageRef page =
+      pg::ReadPage(view.rel, kMetaBlock, BUFFER_LOCK_EXCLUSIVE, format::PageKind::kMeta);
+  pg::PageEdit edit = pg::PageEdit::Begin(view.rel, view.meta);
+  change(MetaOn(edit.Edit(page)));
+  edit.Finish();
+  pg::Release(page);
+}
 // Checks a meta page. Errors as OpenIndex.
 void CheckMeta(Relation rel, const format::Meta& meta);
 

@@ -81,6 +81,8 @@ class Inserter {
     seeking_ = true, alone_ = false;
     if (!Search()) return;  // joined a chain; the index has not grown
     const bool alone = alone_;
+    // The upper levels lead to the dead only: linked to them, the new entry point would lead there.
+    if (alone && !first) draft_.level = 0;
     pg::StopPoint("insert.chosen");
     const NodeId id = WriteNode();
     pg::StopPoint("insert.written");
@@ -94,7 +96,7 @@ class Inserter {
     }
     if (first) UnlockPage(view_.rel, kMetaBlock, ExclusiveLock);
     graph_.ReportHits();
-    RecentreIfGrown(&view_, id);
+    AdaptIfGrown(&view_, id);
   }
 
   // Links node `id`, in whose list nobody is, both ways. Its code stands for its vector.
@@ -212,7 +214,7 @@ class Inserter {
     }
     // A full list: it is written with the slot, at the price of its bytes, while links to the node
     // dirty a page each.
-    Choose(BaseLists{graph_}, view_.max_links());
+    Choose(BaseLists{graph_}, OwnBaseLinks(view_.meta));
     return true;
   }
 

@@ -15,6 +15,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "hnsw/hnsw_calibrate.hpp"
 #include "hnsw/hnsw_tour.hpp"
 
 #include "pg/guc.hpp"
@@ -80,7 +81,8 @@ class Recentring {
       pg::StopPoint("recentre.coded");
     });
     tour_.ForAuxiliaryPages([this](BlockNumber block) { RecodeRecords(block); });
-    ChangeMeta([](Meta* meta) { meta->recentring = 0; });
+    pg::StopPoint("recentre.ending");
+    ChangeMeta(view_, [](Meta* meta) { meta->recentring = 0; });
   }
 
  private:
@@ -161,7 +163,7 @@ class Recentring {
     if (reached < DueAt(view_.meta)) return false;
     if (sample.count == 0) {
       // Nothing has a place in a mean; it is not looked for again with every row.
-      ChangeMeta([&](Meta* meta) { meta->mean_rows = reached; });
+      ChangeMeta(view_, [&](Meta* meta) { meta->mean_rows = reached; });
       return false;
     }
     double drift = 0;
@@ -173,8 +175,9 @@ class Recentring {
     const bool due = drift > kWorthwhileDrift * spread || step != view_.codec.params().l1_step ||
                      longest > kWorthwhileLength * old_longest;
     if (due) WriteMean(sample, step);
+    pg::StopPoint("recentre.mean");
     const uint32_t next = view_.meta.epoch + 1;
-    ChangeMeta([&](Meta* meta) {
+    ChangeMeta(view_, [&](Meta* meta) {
       meta->mean_rows = reached;
       if (!due) return;
       meta->epoch = next;
@@ -182,8 +185,10 @@ class Recentring {
       meta->l1_step[next % 2] = step;
       meta->max_norm[next % 2] = std::max(longest, old_longest);
     });
-    if (due) ReloadFrames(&view_);
-    return due;
+    if (!due) return false;
+    ReloadFrames(&view_);
+    pg::StopPoint("recentre.begun");
+    return true;
   }
 
   // The L1 grid's step of the next epoch.
@@ -225,17 +230,6 @@ class Recentring {
     }
   }
 
-  // Locks: the meta page (L1), alone.
-  template <class Change>
-  void ChangeMeta(Change&& change) {
-    const pg::PageRef page =
-        pg::ReadPage(view_.rel, kMetaBlock, BUFFER_LOCK_EXCLUSIVE, PageKind::kMeta);
-    pg::PageEdit edit = pg::PageEdit::Begin(view_.rel, view_.meta);
-    change(MetaOn(edit.Edit(page)));
-    edit.Finish();
-    pg::Release(page);
-  }
-
   // --- 3: nodes
   // -----------------------------------------------------------------------------------
 
@@ -267,6 +261,7 @@ class Recentring {
                   view_.codec.coded_bytes());
       pg::Release(page);
     }
+    pg::StopPoint("recentre.copied");
     if (any) WriteRecords(block);
   }
 
@@ -301,51 +296,65 @@ class Recentring {
   float* work_;
 };
 
-// L8, with no other lock held: extension and page locks come under it. Nobody waits for it.
-void Recentre(Relation index, BufferAccessStrategy strategy, uint64_t reached) {
-  if (!ConditionalLockPage(index, kRecentreLock, ExclusiveLock)) return;
-  MemoryContext context =
-      AllocSetContextCreate(CurrentMemoryContext, "ann hnsw recentring", ALLOCSET_DEFAULT_SIZES);
-  MemoryContext old = MemoryContextSwitchTo(context);
-  IndexView* view = OpenIndex(index, context);
-  Recentring(*view, strategy, context).Run(reached);
-  MemoryContextSwitchTo(old);
-  MemoryContextDelete(context);
-  UnlockPage(index, kRecentreLock, ExclusiveLock);
-}
-
 // Coarser codes hardly move with a mean that moves by less than a cell: their errors would all
 // point the same way (src/quant/README.md). L1 moves by whole cells.
 constexpr int kFewestBits = 6;
 
 // Whether re-centring is under way, or due by the most nodes that there can be.
-bool MayBeDue(const Meta& meta, uint64_t nodes) {
+bool MayNeedMean(const Meta& meta, uint64_t nodes) {
   if (meta.recentring != 0) return true;
   return nodes >= DueAt(meta) && (static_cast<Metric>(meta.metric) == Metric::kL1 ||
                                   meta.traversal_bits + meta.refinement_bits >= kFewestBits);
 }
 
+// Growth at which default_ef is looked at again. A vacuum reads the whole index anyway.
+constexpr uint32_t kInsertGrowth = 10, kVacuumGrowth = 2;
+
+// `most`: nodes that there can be; `reached`: that there are, or 0. L8, with no other lock held:
+// extension and page locks come under it. Nobody waits for it.
+void Adapt(Relation index, BufferAccessStrategy strategy, uint64_t most, uint64_t reached,
+           uint32_t growth) {
+  if (!ConditionalLockPage(index, kRecentreLock, ExclusiveLock)) return;
+  MemoryContext context =
+      AllocSetContextCreate(CurrentMemoryContext, "ann hnsw recentring", ALLOCSET_DEFAULT_SIZES);
+  MemoryContext old = MemoryContextSwitchTo(context);
+  IndexView* view = OpenIndex(index, context);
+  if (MayNeedMean(view->meta, most)) Recentring(*view, strategy, context).Run(reached);
+  if (MayNeedCalibration(view->meta, most, growth)) {
+    Recalibrate(view, strategy, context, reached, growth);
+  }
+  MemoryContextSwitchTo(old);
+  MemoryContextDelete(context);
+  UnlockPage(index, kRecentreLock, ExclusiveLock);
+}
+
 }  // namespace
 
-void RecentreIfGrown(IndexView* view, NodeId id) {
-  if (!MayBeDue(view->meta, uint64_t{id} + 1)) return;
+void AdaptIfGrown(IndexView* view, NodeId id) {
+  const uint64_t reached = uint64_t{id} + 1;
+  if (!MayNeedMean(view->meta, reached) &&
+      !MayNeedCalibration(view->meta, reached, kInsertGrowth)) {
+    return;
+  }
   // An id may be low in a large index, too. Twice: others may have failed, and the file has
   // more places than nodes.
   const BlockNumber blocks = RelationGetNumberOfBlocks(view->rel);
   if (view->geometry.IdLimit(blocks) > 2 * kMostInline || blocks > kMostInlineBlocks) return;
-  Recentre(view->rel, nullptr, uint64_t{id} + 1);
+  Adapt(view->rel, nullptr, reached, reached, kInsertGrowth);
   // A view lasts as long as its statement: it must not try again for each row.
   RefreshFrames(view);
 }
 
 // Locks: the meta page (L1), alone.
-void RecentreInVacuum(Relation index, BufferAccessStrategy strategy) {
+void AdaptInVacuum(Relation index, BufferAccessStrategy strategy) {
   const pg::PageRef page = pg::ReadPage(index, kMetaBlock, BUFFER_LOCK_SHARE, PageKind::kMeta);
   const Meta meta = *MetaOn(page.page);
   pg::Release(page);
   CheckMeta(index, meta);
   const NodeId limit = format::Geometry(meta).IdLimit(RelationGetNumberOfBlocks(index));
-  if (MayBeDue(meta, limit)) Recentre(index, strategy, 0);
+  if (MayNeedMean(meta, limit) || MayNeedCalibration(meta, limit, kVacuumGrowth)) {
+    Adapt(index, strategy, limit, 0, kVacuumGrowth);
+  }
 }
 
 void RecodeNodes(const IndexView& view, BlockNumber block, BufferAccessStrategy strategy) {

@@ -561,7 +561,7 @@ IndexBulkDeleteResult* VacuumCleanup(IndexVacuumInfo* info, IndexBulkDeleteResul
     pg::Release(page);
     stats->estimated_count = true;
   }
-  RecentreInVacuum(info->index, info->strategy);
+  AdaptInVacuum(info->index, info->strategy);
   IndexFreeSpaceMapVacuum(info->index);
   stats->num_pages = RelationGetNumberOfBlocks(info->index);
   return stats;

@@ -432,9 +432,9 @@ CodeQuery Codec::PrepareCode(const uint8_t* coded, void* memory) const {
 }
 
 CodeQuery Codec::PrepareMixture(const uint8_t* coded, const uint8_t* other, uint64_t seed,
-                                void* memory) const {
+                                void* memory, void* foreign_memory) const {
   CodeQuery query = PrepareCode(coded, memory);
-  const CodeQuery foreign = PrepareCode(other, static_cast<char*>(memory) + QueryBytes(params_));
+  const CodeQuery foreign = PrepareCode(other, foreign_memory);
   // The values are bytes at the start of `memory`, signed or not.
   uint8_t* values = static_cast<uint8_t*>(memory);
   const uint8_t* others = is_l1() ? foreign.grid : reinterpret_cast<const uint8_t*>(foreign.values);

@@ -5,7 +5,7 @@ use Test::More;
 use PostgreSQL::Test::Utils;
 use AnnTest qw(new_node load_base recall load_queries is_intact no_crash cancel_at);
 
-my $node = new_node('insert');
+my $node = new_node('insert', "max_connections = 20\n");
 load_base($node, 0, 4000);
 load_queries($node, 100);
 $node->safe_psql('postgres', q{
@@ -53,9 +53,8 @@ is_complete('after eight clients');
 cmp_ok(stat_of('nodes'), '<=', $node->safe_psql('postgres', 'SELECT count(DISTINCT id) FROM base'),
 	'updates of another column make no nodes');
 cmp_ok(stat_of('chain_chunks'), '>=', 500, 'their rows are in chains');
-# In one of five orders of these rows one node is in no list any more; the sweep finds it. As in test/t/010_vacuum.pl.
-my $lost = stat_of('unreachable');
-cmp_ok($lost, '<=', 3, "walks reach every node but $lost");
+# Two nodes that hold each other may be let go by all other lists, so not always 0; test/t/023_links.pl has the rules.
+cmp_ok(stat_of('unreachable'), '<=', 4, 'walks reach next to every node');
 
 # Rows updated over and over, one by one: their chains hold all versions until vacuum, then one.
 $node->safe_psql('postgres', 'VACUUM base');
@@ -66,6 +65,15 @@ is_complete('after twenty updates');
 $node->safe_psql('postgres', 'VACUUM base');
 is(stat_of('rows'), $node->safe_psql('postgres', 'SELECT count(*) FROM base'), 'vacuum leaves one version of each row');
 is_complete('after their vacuum');
+
+# The search for a copy ends where it meets its like; that of a new row looks at ef_construction nodes.
+$node->safe_psql('postgres', q{
+CREATE TABLE twins (id int, v vector(8));
+INSERT INTO twins SELECT i, random_vector(8 + 0 * i) FROM generate_series(1, 2000) i;
+CREATE INDEX twins_v ON twins USING hnsw (v vector_l2_ops) WITH (m = 8, ef_construction = 400)});
+my ($copy, $new) = map { $node->safe_psql('postgres', "EXPLAIN (ANALYZE, BUFFERS, COSTS OFF, TIMING OFF) INSERT INTO twins $_") =~ /Insert on.*\n\s*Buffers: shared hit=(\d+)/ }
+  'SELECT id, v FROM twins WHERE id = 7', 'VALUES (0, random_vector(8))';
+cmp_ok($copy, '<', $new / 4, "a copy reads $copy pages, a new row $new");
 
 # An equal vector is found wherever the walk meets it, and by each of several rows of one statement.
 $node->safe_psql('postgres', 'INSERT INTO base SELECT 10000 + id, 0, v FROM base WHERE id < 500');
@@ -79,25 +87,31 @@ my $fresh = recall($node, 'base', '<=>', 10);
 cmp_ok($recall, '>=', $fresh - 0.01, "recall\@10 $recall, of a fresh index $fresh");
 
 # All nodes are dead, and a vacuum was cancelled before it freed them. Rows that come now find nobody alive
-# where they look: the first is to become the entry point, the others are to be found from there.
-$node->safe_psql('postgres', q{
-SET seed = 0.5;
-CREATE TABLE lost (id int, v vector(16));
-INSERT INTO lost SELECT i, random_vector(16 + 0 * i) FROM generate_series(1, 2000) i;
-CREATE INDEX lost_v ON lost USING hnsw (v vector_l2_ops) WITH (m = 8);
-DELETE FROM lost});
-cancel_at($node, 'vacuum.marked', 1, 'a vacuum is cancelled', 'VACUUM (INDEX_CLEANUP ON) lost');
-is($node->safe_psql('postgres', q{SELECT dead_slots FROM ann_index_stats('lost_v')}), 2000, 'a cancelled vacuum leaves dead nodes only');
-$node->safe_psql('postgres', 'SET seed = 0.25; INSERT INTO lost SELECT i, random_vector(16 + 0 * i) FROM generate_series(1, 50) i');
-for my $when ('beside dead nodes', 'after their vacuum')
+# where they look: the first is to become the entry point, the others are to be found from there. With m = 2 every
+# second row has a place on an upper level, where only the dead are.
+for my $seed (1 .. 4)
 {
-	is($node->safe_psql('postgres', q{
+	$node->safe_psql('postgres', qq{
+SET client_min_messages = warning;
+SELECT setseed(0.01 * $seed);
+DROP TABLE IF EXISTS lost;
+CREATE TABLE lost (id int, v vector(16));
+INSERT INTO lost SELECT i, random_vector(16 + 0 * i) FROM generate_series(1, 1000) i;
+CREATE INDEX lost_v ON lost USING hnsw (v vector_l2_ops) WITH (m = 2);
+DELETE FROM lost});
+	cancel_at($node, 'vacuum.marked', 1, "seed $seed: a vacuum is cancelled", 'VACUUM (INDEX_CLEANUP ON) lost');
+	is($node->safe_psql('postgres', q{SELECT dead_slots FROM ann_index_stats('lost_v')}), 1000, "seed $seed: a cancelled vacuum leaves dead nodes only");
+	$node->safe_psql('postgres', "SELECT setseed(0.01 * $seed + 0.5); INSERT INTO lost SELECT i, random_vector(16 + 0 * i) FROM generate_series(1, 50) i");
+	for my $when ('beside dead nodes', 'after their vacuum')
+	{
+		is($node->safe_psql('postgres', q{
 SET enable_seqscan = off;
 SET hnsw.iterative_scan = off;
 SET hnsw.ef_search = 1000;
-SELECT count(*) FROM (SELECT id FROM lost ORDER BY v <-> array_fill(0.1::real, ARRAY[16])::vector LIMIT 1000) r}), 50, "$when: one walk finds every row");
-	is_intact($node, 'lost_v', "$when: intact");
-	$node->safe_psql('postgres', 'VACUUM lost');
+SELECT count(*) FROM (SELECT id FROM lost ORDER BY v <-> array_fill(0.1::real, ARRAY[16])::vector LIMIT 1000) r}), 50, "seed $seed, $when: one walk finds every row");
+		is_intact($node, 'lost_v', "seed $seed, $when: intact");
+		$node->safe_psql('postgres', 'VACUUM lost');
+	}
 }
 
 $node->stop;

@@ -294,8 +294,7 @@ TEST(MemoryGraphTest, ExtremeVectorsDoNoHarm) {
 }
 
 uint32_t Calibrated(const Built& built) {
-  std::vector<uint64_t> memory(2 * quant::Codec::QueryBytes(built.codec()->params()) / 8 + 1);
-  return CalibrateEf(built.graph(), *built.codec(), memory.data(), Alloc(), [] {});
+  return Calibration(built.graph(), *built.codec(), Alloc(), [] {}).Run();
 }
 
 TEST(CalibrateTest, GraphsWithFewerNodesThanAreSampledOrSought) {
