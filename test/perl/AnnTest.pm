@@ -7,9 +7,10 @@ use Exporter 'import';
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Time::HiRes qw(usleep);
 
 our @EXPORT_OK = qw(new_node new_standby add_helpers load_base load_queries load_random recall unordered
-  answers is_intact no_crash psql_code orphans at_stop cancel_at seed_random random_below);
+  answers is_intact no_crash psql_code orphans at_stop cancel_at seed_random random_below wait_for_recovery);
 
 my $data = "$ENV{ANN_TREE}/test/data";
 
@@ -311,6 +312,20 @@ sub orphans
 	return $node->safe_psql($db, qq{
 SELECT string_agg(f, ' ' ORDER BY f) FROM pg_ls_dir($folder) f
 WHERE f ~ '^[0-9]+' AND substring(f FROM '^[0-9]+')::oid NOT IN (SELECT pg_relation_filenode(oid) FROM pg_class WHERE pg_relation_filenode(oid) IS NOT NULL)});
+}
+
+# Waits until the server has recovered from a SIGKILL of a backend, told by what its log says behind byte `from`: a
+# psql that finds no server ends before it reads its statement, over which the test would die of a broken pipe.
+sub wait_for_recovery
+{
+	my ($node, $from) = @_;
+	my $end = time() + $PostgreSQL::Test::Utils::timeout_default;
+	while (slurp_file($node->logfile, $from) !~ /terminated by signal 9.*ready to accept connections/s)
+	{
+		die 'the server does not come back' if time() > $end;
+		usleep(10_000);
+	}
+	return;
 }
 
 # Passes when no backend of the server has died since it started.

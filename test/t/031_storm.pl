@@ -11,7 +11,7 @@ use warnings;
 use Test::More;
 use Time::HiRes qw(sleep time);
 use PostgreSQL::Test::Utils;
-use AnnTest qw(new_node load_base load_queries recall unordered is_intact);
+use AnnTest qw(new_node load_base load_queries recall unordered is_intact wait_for_recovery);
 
 my $seconds = $ENV{STORM_SECONDS} // 30;
 my $crashes = $ENV{STORM_CRASHES} // 2;
@@ -303,10 +303,11 @@ for my $round (0 .. $crashes)
 		if ($round % 2)
 		{
 			# A backend dies, and the server takes the others down and recovers by itself.
+			my $log_end = -s $node->logfile;
 			kill('KILL', active_backend()) == 1 or die 'no backend was killed';
 			$killed++;
 			$_->{run}->finish for @bench;
-			$node->poll_query_until('postgres', 'SELECT NOT pg_is_in_recovery()') or die 'the server has not recovered';
+			wait_for_recovery($node, $log_end);
 		}
 		else
 		{
