@@ -5,6 +5,7 @@
 
 #include "simd/code.hpp"
 #include "simd/distance.hpp"
+#include "simd/panel.hpp"
 #include "simd/transform.hpp"
 
 namespace ann::simd::internal {
@@ -12,6 +13,7 @@ namespace ann::simd::internal {
 // Compiled for the build's baseline: the tables' state before InitKernels().
 extern const FloatKernels kBaselineFloats;
 extern const TransformKernels kBaselineTransforms;
+extern const PanelKernels kBaselinePanels;
 extern const CodeKernels kPortableCodes;
 
 #if defined(__x86_64__)
@@ -26,5 +28,6 @@ extern const CodeKernels kNeonDotCodes;
 // The tables of the best Highway target that is in `hwy_targets` (HWY_* bits).
 const FloatKernels* FloatTable(int64_t hwy_targets);
 const TransformKernels* TransformTable(int64_t hwy_targets);
+const PanelKernels* PanelTable(int64_t hwy_targets);
 
 }  // namespace ann::simd::internal

@@ -54,9 +54,11 @@ void Select(const Target& target, int64_t hwy_supported) {
   if (target.hwy_target == 0) {
     internal::active_floats = &internal::kBaselineFloats;
     internal::active_transforms = &internal::kBaselineTransforms;
+    internal::active_panels = &internal::kBaselinePanels;
   } else {
     internal::active_floats = internal::FloatTable(target.hwy_target);
     internal::active_transforms = internal::TransformTable(target.hwy_target);
+    internal::active_panels = internal::PanelTable(target.hwy_target);
   }
   internal::active_codes = target.codes;
   active_target = &target;
@@ -70,6 +72,7 @@ namespace internal {
 constinit const FloatKernels* active_floats = &kBaselineFloats;
 constinit const CodeKernels* active_codes = &kPortableCodes;
 constinit const TransformKernels* active_transforms = &kBaselineTransforms;
+constinit const PanelKernels* active_panels = &kBaselinePanels;
 }  // namespace internal
 
 void InitKernels() {

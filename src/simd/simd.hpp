@@ -7,6 +7,7 @@
 
 #include "simd/code.hpp"
 #include "simd/distance.hpp"
+#include "simd/panel.hpp"
 #include "simd/transform.hpp"
 
 namespace ann::simd {
@@ -30,10 +31,12 @@ namespace internal {
 extern const FloatKernels* active_floats;
 extern const CodeKernels* active_codes;
 extern const TransformKernels* active_transforms;
+extern const PanelKernels* active_panels;
 }  // namespace internal
 
 inline const FloatKernels& Floats() { return *internal::active_floats; }
 inline const CodeKernels& Codes() { return *internal::active_codes; }
 inline const TransformKernels& Transforms() { return *internal::active_transforms; }
+inline const PanelKernels& Panels() { return *internal::active_panels; }
 
 }  // namespace ann::simd
