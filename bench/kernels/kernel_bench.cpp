@@ -298,6 +298,50 @@ void BenchCodes(const Machine& m) {
   BenchCode<uint8_t>("unpack4", 4, m, unpack4);
 }
 
+// Blocks of 32 codes of 1 bit a dim, one after the other; `score` and a row-major block's
+// transposition apart; 32 codes of 8-bit segments, one a 8 dims.
+void BenchBlocks(const Machine& m) {
+  std::printf("\nblocks of 32 codes in L1, cycles a block\n%5s %8s %10s %8s %8s %8s %10s %12s\n",
+              "dims", "scan", "scan, ns", "score", "seal", "unseal", "segments", "sum, 8 bits");
+  const ann::simd::BlockKernels& k = ann::simd::Blocks();
+  constexpr size_t kRows = ann::simd::kBlockRows;
+  std::vector<float> sums(kRows), add(kRows, 1.0f), scale(kRows, -0.5f), keys(kRows), lower(kRows);
+  const std::vector<uint16_t> error(kRows, 0x3e00);
+  const ann::simd::BlockTerms terms = {1, 0, 3, 1, 2, 0.1f, 0, 0.95f};
+  for (const size_t dims : kDims) {
+    const size_t nibbles = dims / 4, bytes = 16 * nibbles, segments = dims / 8;
+    char* const table = AllocatePages(bytes);
+    const Rows blocks(bytes, kL1Bytes);
+    std::vector<uint8_t> out(bytes);
+    const double scan = blocks.NsPerRow([&](const char* block) {
+      k.scan_nibbles(AsCode(block), AsCode(table), nibbles, sums.data());
+      Keep(sums[0]);
+    });
+    const double score = blocks.NsPerRow([&](const char*) {
+      Keep(uint64_t{k.score(sums.data(), add.data(), scale.data(), error.data(), terms, 1.0f,
+                            keys.data(), lower.data())});
+    });
+    const double seal = blocks.NsPerRow([&](const char* block) {
+      ann::simd::SealNibbles(AsCode(block), bytes / kRows, out.data());
+      Keep(uint64_t{out[0]});
+    });
+    const double unseal = blocks.NsPerRow([&](const char* block) {
+      ann::simd::UnsealNibbles(AsCode(block), bytes / kRows, out.data());
+      Keep(uint64_t{out[0]});
+    });
+    const std::vector<uint16_t> wide(256 * segments, 7);
+    const Rows codes(kRows * segments, kL1Bytes);
+    const double sum = codes.NsPerRow([&](const char* block) {
+      for (size_t r = 0; r < kRows; ++r) {
+        Keep(uint64_t{ann::simd::SumBytes(AsCode(block) + r * segments, wide.data(), segments)});
+      }
+    });
+    std::printf("%5zu %8.0f %10.1f %8.0f %8.0f %8.0f %10zu %12.0f\n", dims, scan * m.ghz, scan,
+                score * m.ghz, seal * m.ghz, unseal * m.ghz, segments, sum * m.ghz);
+    std::free(table);
+  }
+}
+
 template <class Run>
 void PrintTransform(const char* name, size_t n, const Machine& m, Run&& run) {
   constexpr int kCalls = 1000;
@@ -384,6 +428,7 @@ int main(int argc, char** argv) {
       machine.memory);
   BenchFloats(machine);
   BenchCodes(machine);
+  BenchBlocks(machine);
   BenchTransforms(machine);
   BenchPanels(machine);
   return 0;

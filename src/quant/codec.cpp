@@ -5,66 +5,15 @@
 #include <cmath>
 #include <cstring>
 
+#include "core/bytes.hpp"
 #include "core/rng.hpp"
 #include "core/sizes.hpp"
-#include "quant/rotation.hpp"
+#include "quant/cells.hpp"
 #include "simd/simd.hpp"
 
 namespace ann::quant {
 
 namespace {
-
-// Cells per standard deviation of the uniform quantizer that is best for a Gaussian (Max 1960).
-constexpr float CellsPerSigma(int bits) { return bits == 2 ? 1.0044f : 2.9836f; }
-
-// u - Centre(bits) is a value's place in steps.
-constexpr float Centre(int bits) { return (static_cast<float>(1 << bits) - 1) / 2; }
-
-// Work queries and unpacked codes are padded so that every plane may read its whole entries.
-constexpr size_t PaddedDims(size_t dims) { return RoundUp(dims, 64); }
-
-// 6 bits are a plane of 4 and one of 2: u = 4 * high + low.
-constexpr int HighBits(int bits) { return bits == 6 ? 4 : bits; }
-
-float LargestMagnitude(const float* x, size_t dims) {
-  float largest = 0;
-  for (size_t i = 0; i < dims; ++i) largest = std::max(largest, std::fabs(x[i]));
-  return largest;
-}
-
-// Squared lengths above this count as infinite: sums of four of them, as distances make, stay
-// finite.
-constexpr double kLongest = 0x1p124;
-
-// Estimate promises that the true key lies within so many sigma.
-constexpr float kConfidence = 5;
-
-// Steps of 0 (all-zero or denormal vectors) code every value alike.
-float Inverse(float step) { return step > 0 && std::isfinite(1 / step) ? 1 / step : 0; }
-
-template <class T>
-T* Carve(char*& at, size_t n) {
-  T* p = reinterpret_cast<T*>(at);
-  at += RoundUp(n * sizeof(T), 8);
-  return p;
-}
-
-// `u` rounded down to a code, by a cast: floor is a call where SSE2 is all there is. NaN, which a
-// sum that left float's range may be, becomes `top`.
-uint8_t Code(float u, float top) { return static_cast<uint8_t>(std::max(0.0f, std::min(top, u))); }
-
-float Load(const uint8_t* at) {
-  float value;
-  std::memcpy(&value, at, sizeof value);
-  return value;
-}
-
-template <class T>
-T LoadFactors(const uint8_t* at) {
-  T factors;
-  std::memcpy(&factors, at, sizeof factors);
-  return factors;
-}
 
 // d, by which a decoded vector is d * y. The ratio first: slope * decoded may leave float's range.
 float DecodedScale(const Factors& factors) {
@@ -74,8 +23,8 @@ float DecodedScale(const Factors& factors) {
 }  // namespace
 
 size_t Codec::MemoryBytes(const CodecParams& params) {
-  return 8 * RotationWords(params.dims) + RoundUp(2 * params.dims * sizeof(float), 8) +
-         RoundUp(params.dims * sizeof(float), 8) + 2 * PaddedDims(params.dims);
+  return WorkSpace::MemoryBytes(params.dims) + RoundUp(2 * params.dims * sizeof(float), 8) +
+         2 * PaddedDims(params.dims);
 }
 
 size_t Codec::QueryBytes(const CodecParams& params) {
@@ -83,18 +32,13 @@ size_t Codec::QueryBytes(const CodecParams& params) {
 }
 
 Codec::Codec(const CodecParams& params, const float* mean, void* memory)
-    : params_(params), mean_(mean), kernels_(simd::Codes()) {
-  char* at = static_cast<char*>(memory);
+    : params_(params),
+      space_(params.metric, params.dims, params.seed, mean, memory),
+      kernels_(simd::Codes()) {
   const size_t dims = params.dims;
-  uint64_t* signs = Carve<uint64_t>(at, RotationWords(dims));
+  char* at = static_cast<char*>(memory) + WorkSpace::MemoryBytes(params.dims);
   scratch_ = Carve<float>(at, 2 * dims);
-  rotated_mean_ = Carve<float>(at, dims);
   values_ = Carve<uint8_t>(at, 2 * PaddedDims(dims));
-  MakeRotation(params.seed, dims, signs);
-  signs_ = signs;
-  mean_norm_ = simd::Floats().inner_product(mean, mean, dims);
-  std::memcpy(rotated_mean_, mean, dims * sizeof(float));
-  Rotate(signs_, dims, rotated_mean_);
 
   const int bits = params.traversal_bits;
   code_bytes_ = static_cast<uint32_t>(simd::PlaneBytes(bits, dims));
@@ -111,42 +55,12 @@ Codec::Codec(const CodecParams& params, const float* mean, void* memory)
   }
 }
 
-void Codec::Transform(const float* x, float* work) const {
-  const simd::TransformKernels& kernels = simd::Transforms();
-  const size_t dims = params_.dims;
-  if (params_.metric == Metric::kCosine) {
-    double norm = 0;  // in double: the squares of large values leave float's range
-    for (size_t i = 0; i < dims; ++i) norm += double(x[i]) * x[i];
-    // The factor, too: 1 / |x| of a denormal x is no float.
-    const double factor = 1 / std::sqrt(norm);
-    for (size_t i = 0; i < dims; ++i) work[i] = static_cast<float>(x[i] * factor);
-    kernels.subtract(work, mean_, work, dims);
-  } else {
-    kernels.subtract(x, mean_, work, dims);
-  }
-  if (!is_l1()) Rotate(signs_, dims, work);
-}
-
-// Values of `bits` bits for r in cells of `step`; returns the squared error that the best scale of
-// them leaves.
-float Codec::EncodePlane(const float* r, float step, int bits, uint8_t* values) const {
-  const float inverse = Inverse(step), half = static_cast<float>(1 << (bits - 1));
-  const float top = 2 * half - 1, centre = Centre(bits);
-  double yr = 0, yy = 0, rr = 0;
-  for (size_t i = 0; i < params_.dims; ++i) {
-    values[i] = Code(r[i] * inverse + half, top);
-    double y = values[i] - centre;
-    yr += y * r[i], yy += y * y, rr += double(r[i]) * r[i];
-  }
-  return static_cast<float>(std::max(0.0, rr - yr * yr / yy));
-}
-
 float Codec::EncodeGrid(const float* work, uint8_t* values) const {
-  const float step = params_.l1_step, inverse = Inverse(step);
+  const float step = params_.l1_step, inverse = InverseStep(step);
   const float half = static_cast<float>(1 << (params_.traversal_bits - 1));
   double beyond = 0;
   for (size_t i = 0; i < params_.dims; ++i) {
-    values[i] = Code(work[i] * inverse + (half + 0.5f), 2 * half - 1);
+    values[i] = CellOf(work[i] * inverse + (half + 0.5f), 2 * half - 1);
     const float rest = std::fabs(work[i] - (values[i] - half) * step);
     // 1/2 and what the rounding of a float may add.
     if (!(rest <= 0.501f * step)) beyond += rest;
@@ -174,7 +88,7 @@ void Codec::EncodeWith(const float* work, float prior, uint8_t* coded, uint8_t* 
   double whole = 0;
   for (size_t i = 0; i < dims; ++i) whole += double(work[i]) * work[i];
   const float sigma = static_cast<float>(std::sqrt(whole / static_cast<double>(dims)));
-  EncodePlane(work, sigma / CellsPerSigma(bits), bits, values);
+  EncodeCells(work, dims, sigma / CellsPerSigma(bits), bits, values);
   double yr = 0, yy = 0;
   for (size_t i = 0; i < dims; ++i) {
     double y = values[i] - Centre(bits);
@@ -191,8 +105,9 @@ void Codec::EncodeWith(const float* work, float prior, uint8_t* coded, uint8_t* 
   }
   std::memcpy(coded, &factors, sizeof factors);
   if (params_.metric == Metric::kInnerProduct) {
-    float squared =
-        factors.norm + 2 * simd::Floats().inner_product(work, rotated_mean_, dims) + mean_norm_;
+    float squared = factors.norm +
+                    2 * simd::Floats().inner_product(work, space_.work_mean(), dims) +
+                    space_.mean_norm();
     std::memcpy(coded + sizeof factors, &squared, sizeof(float));
   }
   simd::PackPlane(bits, values, dims, coded + factor_bytes_);
@@ -218,10 +133,10 @@ void Codec::EncodeRefinement(const float* work, float prior, const Factors& fact
   const float widest = LargestMagnitude(rest, dims) / static_cast<float>(1 << (bits - 1));
   float step = widest, least = INFINITY;
   for (float part : {1.0f, 0.8f, 0.65f, 0.5f}) {
-    float error = EncodePlane(rest, widest * part, bits, best);
+    float error = EncodeCells(rest, dims, widest * part, bits, best);
     if (error < least) least = error, step = widest * part;
   }
-  EncodePlane(rest, step, bits, best);
+  EncodeCells(rest, dims, step, bits, best);
 
   const float centre2 = Centre(bits);
   double y2e = 0, y2y2 = 0, yr = 0, y2r = 0, yy = 0, yy2 = 0, rr = 0;
@@ -241,19 +156,13 @@ void Codec::EncodeRefinement(const float* work, float prior, const Factors& fact
     out.error = static_cast<float>(std::sqrt(std::max(0.0, rho * rho * length - rr) + prior));
   }
   std::memcpy(refinement, &out, sizeof out);
-  uint8_t* planes = refinement + sizeof out;
-  if (bits == 6) {
-    uint8_t* part = values_;  // the traversal values are not needed any more
-    for (size_t i = 0; i < dims; ++i) part[i] = best[i] >> 2;
-    simd::PackPlane(4, part, dims, planes);
-    for (size_t i = 0; i < dims; ++i) part[i] = best[i] & 3;
-    simd::PackPlane(2, part, dims, planes + high_bytes_);
-  } else {
-    simd::PackPlane(bits, best, dims, planes);
-  }
+  // The traversal values are not needed any more.
+  PackCells(bits, best, dims, values_, refinement + sizeof out);
 }
 
-float Codec::SquaredNorm(const uint8_t* coded) const { return Load(coded + sizeof(Factors)); }
+float Codec::SquaredNorm(const uint8_t* coded) const {
+  return LoadAs<float>(coded + sizeof(Factors));
+}
 
 void Codec::SetLift(uint8_t* coded, float max_norm) const {
   const double squared = double(max_norm) * max_norm - SquaredNorm(coded);
@@ -274,13 +183,13 @@ float Codec::DecodeGrid(const uint8_t* coded, float* work) const {
   UnpackTraversal(coded, values_);
   const float half = static_cast<float>(1 << (params_.traversal_bits - 1));
   for (size_t i = 0; i < params_.dims; ++i) work[i] = (values_[i] - half) * params_.l1_step;
-  return Load(coded);
+  return LoadAs<float>(coded);
 }
 
 float Codec::Decode(const uint8_t* coded, const uint8_t* refinement, float* work) const {
   if (is_l1()) return DecodeGrid(coded, work);
   const size_t dims = params_.dims;
-  const Factors factors = LoadFactors<Factors>(coded);
+  const Factors factors = LoadAs<Factors>(coded);
   if (!(factors.decoded > 0)) {
     std::fill_n(work, dims, 0.0f);
     return factors.norm;
@@ -291,7 +200,7 @@ float Codec::Decode(const uint8_t* coded, const uint8_t* refinement, float* work
     for (size_t i = 0; i < dims; ++i) work[i] = factors.slope * (values_[i] - centre);
     return factors.norm * std::max(0.0f, factors.norm / factors.decoded - 1);
   }
-  const RefinementFactors fine = LoadFactors<RefinementFactors>(refinement);
+  const RefinementFactors fine = LoadAs<RefinementFactors>(refinement);
   const uint8_t* planes = refinement + sizeof fine;
   for (size_t i = 0; i < dims; ++i) work[i] = fine.first * (values_[i] - centre);
   const int bits = params_.refinement_bits;
@@ -310,8 +219,8 @@ void Codec::Recode(const Codec& from, const uint8_t* coded, const uint8_t* refin
                    uint8_t* out_coded, uint8_t* out_refinement) const {
   float* work = scratch_ + params_.dims;  // the other half is EncodeRefinement's
   float prior = from.Decode(coded, refinement, work);
-  const float* old_mean = is_l1() ? from.mean_ : from.rotated_mean_;
-  const float* new_mean = is_l1() ? mean_ : rotated_mean_;
+  const float* old_mean = from.space_.work_mean();
+  const float* new_mean = space_.work_mean();
   const bool product = params_.metric == Metric::kInnerProduct;
   const float squared = product ? from.RowNorm(coded, work, prior) : 0;
   for (size_t i = 0; i < params_.dims; ++i) work[i] += old_mean[i] - new_mean[i];
@@ -325,11 +234,11 @@ void Codec::Recode(const Codec& from, const uint8_t* coded, const uint8_t* refin
 
 float Codec::RowNorm(const uint8_t* coded, const float* work, float prior) const {
   // The lift tells, unless the row was too long for it.
-  const float lift = Load(coded + sizeof(Factors)), longest = params_.max_norm;
+  const float lift = LoadAs<float>(coded + sizeof(Factors)), longest = params_.max_norm;
   if (lift > 0) return longest * longest - lift * lift;
   double squared = 0;
   for (size_t i = 0; i < params_.dims; ++i) {
-    const double x = double(work[i]) + rotated_mean_[i];
+    const double x = double(work[i]) + space_.work_mean()[i];
     squared += x * x;
   }
   return static_cast<float>(std::max(0.0, squared - prior));
@@ -343,22 +252,17 @@ float Codec::L1Blur() const {
   return params_.l1_step * (dims / 4 + kConfidence * std::sqrt(dims / 12));
 }
 
-void Codec::Restore(float* work) const {
-  if (!is_l1()) RotateBack(signs_, params_.dims, work);
-  for (size_t i = 0; i < params_.dims; ++i) work[i] += mean_[i];
-}
-
 bool Codec::MayBeEqual(const CodeQuery& query, const uint8_t* query_coded,
                        const uint8_t* coded) const {
   const float distance = CodeDistance(query, coded);
   if (is_l1()) {
     // A cell apart in each dim, by rounding, and what lies beyond the grid.
     const float apart = params_.l1_step * static_cast<float>(params_.dims);
-    return distance <= apart + Load(query_coded) + Load(coded);
+    return distance <= apart + LoadAs<float>(query_coded) + LoadAs<float>(coded);
   }
   // |r - r^| of each: what a decoded vector lacks.
   const auto lacks = [](const Factors& f) { return std::sqrt(std::max(0.0f, f.norm - f.decoded)); };
-  const float apart = lacks(LoadFactors<Factors>(query_coded)) + lacks(LoadFactors<Factors>(coded));
+  const float apart = lacks(LoadAs<Factors>(query_coded)) + lacks(LoadAs<Factors>(coded));
   // The lengths of recoded vectors are estimates.
   constexpr float kSlack = 1.2f;
   return std::memcmp(query_coded, coded, coded_bytes()) == 0 || distance <= kSlack * apart * apart;
@@ -371,16 +275,11 @@ SearchQuery Codec::PrepareQuery(const float* x, void* memory) const {
   int8_t* coarse = Carve<int8_t>(at, padded);
   int8_t* hi = Carve<int8_t>(at, padded);
   int8_t* lo = Carve<int8_t>(at, padded);
-  std::memset(coarse, 0, 3 * padded);
+  std::memset(coarse, 0, padded);
 
   SearchQuery query{};
-  if (params_.metric == Metric::kInnerProduct) {
-    std::memcpy(work, x, dims * sizeof(float));
-    Rotate(signs_, dims, work);
-    query.add = -simd::Floats().inner_product(x, mean_, dims);
-  } else {
-    Transform(x, work);
-  }
+  const WorkQuery prepared = space_.PrepareQuery(x, work);
+  query.add = prepared.add;
   if (is_l1()) {
     uint8_t* grid = reinterpret_cast<uint8_t*>(coarse);
     query.add = EncodeGrid(work, grid);
@@ -391,15 +290,13 @@ SearchQuery Codec::PrepareQuery(const float* x, void* memory) const {
   const simd::TransformKernels& kernels = simd::Transforms();
   const float largest = LargestMagnitude(work, dims);
   query.unit = largest / 127;
-  query.fine_unit = largest / simd::kMaxInt16Level;
-  kernels.quantize_i8(work, Inverse(query.unit), coarse, dims);
-  kernels.quantize_i16(work, Inverse(query.fine_unit), hi, lo, dims);
-  int64_t sum = 0, fine_sum = 0;
-  for (size_t i = 0; i < dims; ++i) sum += coarse[i], fine_sum += 256 * hi[i] + lo[i];
+  kernels.quantize_i8(work, InverseStep(query.unit), coarse, dims);
+  int64_t sum = 0;
+  for (size_t i = 0; i < dims; ++i) sum += coarse[i];
   query.sum = static_cast<float>(sum);
-  query.fine_sum = static_cast<float>(fine_sum);
-  query.coarse = coarse, query.fine_hi = hi, query.fine_lo = lo;
-  query.norm = simd::Floats().inner_product(work, work, dims);
+  query.coarse = coarse;
+  query.fine = PrepareFine(work, dims, hi, lo);
+  query.norm = prepared.norm;
   if (params_.metric != Metric::kInnerProduct) query.add = query.norm;
   return query;
 }
@@ -422,12 +319,12 @@ CodeQuery Codec::PrepareCode(const uint8_t* coded, void* memory) const {
     sum += centred[i];
   }
   // The padding must meet zeros: what is stored there is code 0, whose product is 0 with any value.
-  const Factors factors = LoadFactors<Factors>(coded);
+  const Factors factors = LoadAs<Factors>(coded);
   query.values = centred;
   query.sum = static_cast<float>(sum);
   query.decoded = factors.decoded;
   query.scale = DecodedScale(factors);
-  if (params_.metric == Metric::kInnerProduct) query.lift = Load(coded + sizeof(Factors));
+  if (params_.metric == Metric::kInnerProduct) query.lift = LoadAs<float>(coded + sizeof(Factors));
   return query;
 }
 
@@ -459,7 +356,7 @@ float Codec::Key(const SearchQuery& query, const uint8_t* coded) const {
     return query.add + params_.l1_step *
                            static_cast<float>(sad_(coded + factor_bytes_, query.grid, code_bytes_));
   }
-  const Factors factors = LoadFactors<Factors>(coded);
+  const Factors factors = LoadAs<Factors>(coded);
   const float product = factors.slope * Dot(query, coded);
   return params_.metric == Metric::kInnerProduct ? query.add - product
                                                  : query.add + factors.norm - 2 * product;
@@ -502,9 +399,9 @@ Estimate Codec::Coarse(const SearchQuery& query, const uint8_t* coded) const {
     // right in the mean, with a variance of f (1 - f) <= 1/4 steps. What of x lies beyond the grid
     // is an error of at most its length, whichever way (what of q does is in the key already).
     const float rounded = params_.l1_step * std::sqrt(static_cast<float>(params_.dims)) / 2;
-    return {key, rounded + Load(coded) / kConfidence};
+    return {key, rounded + LoadAs<float>(coded) / kConfidence};
   }
-  const Factors factors = LoadFactors<Factors>(coded);
+  const Factors factors = LoadAs<Factors>(coded);
   const float dot = params_.metric == Metric::kInnerProduct ? query.add - key
                                                             : (query.add + factors.norm - key) / 2;
   // |slope * y|^2 = |r|^4 / |r^|^2 = |r|^2 + |e|^2
@@ -513,28 +410,20 @@ Estimate Codec::Coarse(const SearchQuery& query, const uint8_t* coded) const {
   return WithError(query, key, dot, factors.norm, error, query.unit);
 }
 
-float Codec::FineDot(const uint8_t* code, int bits, const SearchQuery& query,
-                     uint32_t bytes) const {
-  const auto dot = bits == 2 ? kernels_.dot2 : kernels_.dot4;
-  return 256.0f * static_cast<float>(dot(code, query.fine_hi, bytes)) +
-         static_cast<float>(dot(code, query.fine_lo, bytes));
-}
-
 Estimate Codec::Refined(const SearchQuery& query, const uint8_t* coded,
                         const uint8_t* refinement) const {
-  const Factors factors = LoadFactors<Factors>(coded);
-  const RefinementFactors fine = LoadFactors<RefinementFactors>(refinement);
-  const int bits = params_.refinement_bits;
-  const uint8_t* planes = refinement + sizeof fine;
-  float first = FineDot(coded + factor_bytes_, params_.traversal_bits, query, code_bytes_) -
-                Centre(params_.traversal_bits) * query.fine_sum;
-  float second = FineDot(planes, HighBits(bits), query, high_bytes_);
-  if (bits == 6) second = 4 * second + FineDot(planes + high_bytes_, 2, query, low_bytes_);
-  second -= Centre(bits) * query.fine_sum;
-  const float dot = query.fine_unit * (fine.first * first + fine.second * second);
+  const Factors factors = LoadAs<Factors>(coded);
+  const RefinementFactors fine = LoadAs<RefinementFactors>(refinement);
+  const auto product = [&](const uint8_t* code, int plane_bits) {
+    return FineDot(kernels_, code, plane_bits, params_.dims, query.fine) -
+           Centre(plane_bits) * query.fine.sum;
+  };
+  const float first = product(coded + factor_bytes_, params_.traversal_bits);
+  const float second = product(refinement + sizeof fine, params_.refinement_bits);
+  const float dot = query.fine.unit * (fine.first * first + fine.second * second);
   const float key = params_.metric == Metric::kInnerProduct ? query.add - dot
                                                             : query.add + factors.norm - 2 * dot;
-  return WithError(query, key, dot, factors.norm, fine.error, query.fine_unit);
+  return WithError(query, key, dot, factors.norm, fine.error, query.fine.unit);
 }
 
 float Codec::CodeDistance(const CodeQuery& query, const uint8_t* coded) const {
@@ -542,13 +431,13 @@ float Codec::CodeDistance(const CodeQuery& query, const uint8_t* coded) const {
     return params_.l1_step *
            static_cast<float>(sad_(coded + factor_bytes_, query.grid, code_bytes_));
   }
-  const Factors factors = LoadFactors<Factors>(coded);
+  const Factors factors = LoadAs<Factors>(coded);
   const int32_t dot = dot_(coded + factor_bytes_, query.values, code_bytes_);
   const float product = (static_cast<float>(dot) - Centre(params_.traversal_bits) * query.sum) / 2;
   const float scale = DecodedScale(factors);
   float distance = query.decoded + factors.decoded - 2 * query.scale * scale * product;
   if (params_.metric == Metric::kInnerProduct) {
-    const float lift = query.lift - Load(coded + sizeof(Factors));
+    const float lift = query.lift - LoadAs<float>(coded + sizeof(Factors));
     distance += lift * lift;
   }
   return std::max(distance, 0.0f);

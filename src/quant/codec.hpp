@@ -1,21 +1,18 @@
 // Codes of vectors, and distances estimated from them. README.md derives the formulas.
 //
-// A vector becomes a *work vector* (normalised under cosine, centred on the mean, rotated), then a
-// traversal code of 2 or 4 bits a dimension and, for rotated metrics, a refinement code of what the
-// first one left over. L1 keeps its axes: no rotation, one grid for the whole index, no refinement.
-//
-// All distances are *keys*: ascending in the metric's distance. L2: the square; cosine: 2 - 2 cos;
-// inner product: its negative; L1: itself.
+// A vector becomes a work vector (work_space.hpp), then a traversal code of 2 or 4 bits a dimension
+// and, for rotated metrics, a refinement code of what the first one left over. L1 keeps its axes:
+// no rotation, one grid for the whole index, no refinement.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 
+#include "quant/cells.hpp"
+#include "quant/work_space.hpp"
 #include "simd/code.hpp"
 
 namespace ann::quant {
-
-enum class Metric : uint8_t { kL2 = 1, kInnerProduct = 2, kCosine = 3, kL1 = 4 };
 
 struct CodecParams {
   Metric metric;
@@ -50,26 +47,15 @@ struct RefinementFactors {
 };
 static_assert(sizeof(RefinementFactors) == 12);
 
-// Where the numbers leave float's range (lengths above 4e18 or so), key or sigma is not finite:
-// then nothing is known of the distance. Lengths below 1e-19 or so count as 0.
-struct Estimate {
-  float key;
-  // Standard deviation of the key's error; key +- 5 sigma holds the true key.
-  float sigma;
-};
-
 // A query ready for scoring. Points into the memory given to PrepareQuery.
 struct SearchQuery {
-  const int8_t* coarse;   // work query in steps of `unit`
-  const int8_t* fine_hi;  // work query in steps of `fine_unit`, as 256 * hi + lo
-  const int8_t* fine_lo;
+  const int8_t* coarse;  // work query in steps of `unit`
+  FineQuery fine;
   const uint8_t* grid;  // L1: the query on the index's grid
   float unit;
-  float fine_unit;
-  float sum;       // of the coarse values
-  float fine_sum;  // of the fine values
-  float norm;      // |q|^2 of the work query
-  float add;       // constant part of the key
+  float sum;   // of the coarse values
+  float norm;  // |q|^2 of the work query
+  float add;   // constant part of the key
 };
 
 // A node's own code, ready to be compared with others'.
@@ -101,7 +87,7 @@ class Codec {
   uint32_t refinement_bytes() const { return refinement_bytes_; }
 
   // `x` (dims floats, finite) as a work vector.
-  void Transform(const float* x, float* work) const;
+  void Transform(const float* x, float* work) const { space_.Transform(x, work); }
   // Codes a work vector. `coded`: coded_bytes; `refinement`: refinement_bytes, or null. Under inner
   // product the lift is made with `max_norm` (0: not known yet, the square of x's norm stands in
   // its place until SetLift).
@@ -123,7 +109,7 @@ class Codec {
   float RowNorm(const uint8_t* coded, const float* work, float prior) const;
   // The place of a work vector among the vectors that Transform takes (cosine: normalised): in
   // place.
-  void Restore(float* work) const;
+  void Restore(float* work) const { space_.Restore(work); }
   // Whether two codes may be of one vector: they are as near as two codings of one can be. Says
   // nothing about vectors that leave float's range.
   bool MayBeEqual(const CodeQuery& query, const uint8_t* query_coded, const uint8_t* coded) const;
@@ -148,8 +134,6 @@ class Codec {
  private:
   bool is_l1() const { return params_.metric == Metric::kL1; }
   float Dot(const SearchQuery& query, const uint8_t* coded) const;
-  float FineDot(const uint8_t* code, int bits, const SearchQuery& query, uint32_t bytes) const;
-  float EncodePlane(const float* r, float step, int bits, uint8_t* values) const;
   // `prior`: of a vector that was decoded, what Decode returned; else 0.
   void EncodeWith(const float* work, float prior, uint8_t* coded, uint8_t* refinement) const;
   void EncodeRefinement(const float* work, float prior, const Factors& factors,
@@ -162,12 +146,9 @@ class Codec {
                      float rounding) const;
 
   CodecParams params_;
-  const float* mean_;
-  const uint64_t* signs_;
+  WorkSpace space_;
   float* scratch_;   // 2 * dims
   uint8_t* values_;  // 2 * dims
-  float mean_norm_;  // |mean|^2
-  float* rotated_mean_;
   uint32_t factor_bytes_;
   uint32_t code_bytes_;
   uint32_t refinement_bytes_;

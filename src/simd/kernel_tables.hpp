@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "simd/block.hpp"
 #include "simd/code.hpp"
 #include "simd/distance.hpp"
 #include "simd/panel.hpp"
@@ -14,6 +15,7 @@ namespace ann::simd::internal {
 extern const FloatKernels kBaselineFloats;
 extern const TransformKernels kBaselineTransforms;
 extern const PanelKernels kBaselinePanels;
+extern const BlockKernels kBaselineBlocks;
 extern const CodeKernels kPortableCodes;
 
 #if defined(__x86_64__)
@@ -29,5 +31,6 @@ extern const CodeKernels kNeonDotCodes;
 const FloatKernels* FloatTable(int64_t hwy_targets);
 const TransformKernels* TransformTable(int64_t hwy_targets);
 const PanelKernels* PanelTable(int64_t hwy_targets);
+const BlockKernels* BlockTable(int64_t hwy_targets);
 
 }  // namespace ann::simd::internal

@@ -55,10 +55,12 @@ void Select(const Target& target, int64_t hwy_supported) {
     internal::active_floats = &internal::kBaselineFloats;
     internal::active_transforms = &internal::kBaselineTransforms;
     internal::active_panels = &internal::kBaselinePanels;
+    internal::active_blocks = &internal::kBaselineBlocks;
   } else {
     internal::active_floats = internal::FloatTable(target.hwy_target);
     internal::active_transforms = internal::TransformTable(target.hwy_target);
     internal::active_panels = internal::PanelTable(target.hwy_target);
+    internal::active_blocks = internal::BlockTable(target.hwy_target);
   }
   internal::active_codes = target.codes;
   active_target = &target;
@@ -73,6 +75,7 @@ constinit const FloatKernels* active_floats = &kBaselineFloats;
 constinit const CodeKernels* active_codes = &kPortableCodes;
 constinit const TransformKernels* active_transforms = &kBaselineTransforms;
 constinit const PanelKernels* active_panels = &kBaselinePanels;
+constinit const BlockKernels* active_blocks = &kBaselineBlocks;
 }  // namespace internal
 
 void InitKernels() {

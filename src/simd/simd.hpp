@@ -5,6 +5,7 @@
 
 #include <span>
 
+#include "simd/block.hpp"
 #include "simd/code.hpp"
 #include "simd/distance.hpp"
 #include "simd/panel.hpp"
@@ -32,11 +33,13 @@ extern const FloatKernels* active_floats;
 extern const CodeKernels* active_codes;
 extern const TransformKernels* active_transforms;
 extern const PanelKernels* active_panels;
+extern const BlockKernels* active_blocks;
 }  // namespace internal
 
 inline const FloatKernels& Floats() { return *internal::active_floats; }
 inline const CodeKernels& Codes() { return *internal::active_codes; }
 inline const TransformKernels& Transforms() { return *internal::active_transforms; }
 inline const PanelKernels& Panels() { return *internal::active_panels; }
+inline const BlockKernels& Blocks() { return *internal::active_blocks; }
 
 }  // namespace ann::simd
