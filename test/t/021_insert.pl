@@ -3,11 +3,11 @@ use strict;
 use warnings;
 use Test::More;
 use PostgreSQL::Test::Utils;
-use AnnTest qw(new_node load_base recall load_queries is_intact no_crash cancel_at);
+use AnnTest qw(new_node load_base load_queries is_intact no_crash cancel_at);
 
 my $node = new_node('insert', "max_connections = 20\n");
 load_base($node, 0, 4000);
-load_queries($node, 100);
+load_queries($node, 200);
 $node->safe_psql('postgres', q{
 ALTER TABLE base RENAME TO pool;
 CREATE TABLE base (id int PRIMARY KEY, counter int NOT NULL DEFAULT 0, v vector(384));
@@ -46,7 +46,7 @@ for my $name (sort keys %scripts)
 	push @files, '-f', "$file\@3";
 }
 my $nodes = stat_of('nodes');
-$node->command_ok([ 'pgbench', '-n', '-c', 8, '-j', 2, '-t', 1500, @files, '-h', $node->host, '-p', $node->port, 'postgres' ],
+$node->command_ok([ 'pgbench', '-n', '--random-seed=1', '-c', 8, '-j', 2, '-t', 1500, @files, '-h', $node->host, '-p', $node->port, 'postgres' ],
 	'eight clients insert and update');
 no_crash($node, 'no backend died');
 is_complete('after eight clients');
@@ -81,9 +81,11 @@ is(stat_of('nodes'), $nodes, 'copies of rows make no nodes');
 is_complete('after copies');
 $node->safe_psql('postgres', 'DELETE FROM base WHERE id >= 10000');
 
-my $recall = recall($node, 'base', '<=>', 10);
+# With the same ef: each index has its own default.
+sub recall_at_80 { return $node->safe_psql('postgres', q{SET hnsw.ef_search = 80; SELECT recall('base', '<=>', 10)}); }
+my $recall = recall_at_80();
 $node->safe_psql('postgres', 'REINDEX INDEX base_v');
-my $fresh = recall($node, 'base', '<=>', 10);
+my $fresh = recall_at_80();
 cmp_ok($recall, '>=', $fresh - 0.01, "recall\@10 $recall, of a fresh index $fresh");
 
 # All nodes are dead, and a vacuum was cancelled before it freed them. Rows that come now find nobody alive
