@@ -386,12 +386,72 @@ CREATE OPERATOR CLASS vector_l1_ops FOR TYPE vector USING hnsw AS
 COMMENT ON OPERATOR CLASS vector_l1_ops USING hnsw IS 'taxicab distance';
 COMMENT ON OPERATOR FAMILY vector_l1_ops USING hnsw IS 'taxicab distance';
 
+-- access methods ivf and ivfflat
+
+CREATE FUNCTION ann_ivf_handler(internal) RETURNS index_am_handler
+  AS 'MODULE_PATHNAME', 'ann_ivf_handler' LANGUAGE C;
+COMMENT ON FUNCTION ann_ivf_handler(internal) IS 'handler of access method ivf';
+
+CREATE ACCESS METHOD ivf TYPE INDEX HANDLER ann_ivf_handler;
+COMMENT ON ACCESS METHOD ivf IS 'nearest neighbours by lists of vector codes';
+
+CREATE FUNCTION ann_ivfflat_handler(internal) RETURNS index_am_handler
+  AS 'MODULE_PATHNAME', 'ann_ivfflat_handler' LANGUAGE C;
+COMMENT ON FUNCTION ann_ivfflat_handler(internal) IS 'handler of access method ivfflat';
+
+CREATE ACCESS METHOD ivfflat TYPE INDEX HANDLER ann_ivfflat_handler;
+COMMENT ON ACCESS METHOD ivfflat IS 'nearest neighbours by lists of vectors';
+
+-- operator classes of vector for ivf and ivfflat
+
+CREATE OPERATOR CLASS vector_l2_ops FOR TYPE vector USING ivf AS
+  OPERATOR 1 <-> (vector, vector) FOR ORDER BY float_ops,
+  FUNCTION 1 vector_l2_squared_distance(vector, vector);
+COMMENT ON OPERATOR CLASS vector_l2_ops USING ivf IS 'Euclidean distance';
+COMMENT ON OPERATOR FAMILY vector_l2_ops USING ivf IS 'Euclidean distance';
+
+CREATE OPERATOR CLASS vector_ip_ops FOR TYPE vector USING ivf AS
+  OPERATOR 1 <#> (vector, vector) FOR ORDER BY float_ops,
+  FUNCTION 1 vector_negative_inner_product(vector, vector);
+COMMENT ON OPERATOR CLASS vector_ip_ops USING ivf IS 'inner product, largest first';
+COMMENT ON OPERATOR FAMILY vector_ip_ops USING ivf IS 'inner product, largest first';
+
+CREATE OPERATOR CLASS vector_cosine_ops FOR TYPE vector USING ivf AS
+  OPERATOR 1 <=> (vector, vector) FOR ORDER BY float_ops,
+  FUNCTION 1 vector_negative_inner_product(vector, vector),
+  FUNCTION 2 vector_norm(vector);
+COMMENT ON OPERATOR CLASS vector_cosine_ops USING ivf IS 'cosine distance';
+COMMENT ON OPERATOR FAMILY vector_cosine_ops USING ivf IS 'cosine distance';
+
+CREATE OPERATOR CLASS vector_l2_ops DEFAULT FOR TYPE vector USING ivfflat AS
+  OPERATOR 1 <-> (vector, vector) FOR ORDER BY float_ops,
+  FUNCTION 1 vector_l2_squared_distance(vector, vector);
+COMMENT ON OPERATOR CLASS vector_l2_ops USING ivfflat IS 'Euclidean distance';
+COMMENT ON OPERATOR FAMILY vector_l2_ops USING ivfflat IS 'Euclidean distance';
+
+CREATE OPERATOR CLASS vector_ip_ops FOR TYPE vector USING ivfflat AS
+  OPERATOR 1 <#> (vector, vector) FOR ORDER BY float_ops,
+  FUNCTION 1 vector_negative_inner_product(vector, vector);
+COMMENT ON OPERATOR CLASS vector_ip_ops USING ivfflat IS 'inner product, largest first';
+COMMENT ON OPERATOR FAMILY vector_ip_ops USING ivfflat IS 'inner product, largest first';
+
+CREATE OPERATOR CLASS vector_cosine_ops FOR TYPE vector USING ivfflat AS
+  OPERATOR 1 <=> (vector, vector) FOR ORDER BY float_ops,
+  FUNCTION 1 vector_negative_inner_product(vector, vector),
+  FUNCTION 2 vector_norm(vector);
+COMMENT ON OPERATOR CLASS vector_cosine_ops USING ivfflat IS 'cosine distance';
+COMMENT ON OPERATOR FAMILY vector_cosine_ops USING ivfflat IS 'cosine distance';
+
 -- inspection
 
 CREATE FUNCTION ann_index_check(index regclass) RETURNS void
   AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
-COMMENT ON FUNCTION ann_index_check(regclass) IS 'prove the invariants of an hnsw index; writers wait';
+COMMENT ON FUNCTION ann_index_check(regclass) IS 'prove the invariants of an hnsw or ivf index; writers wait';
 REVOKE ALL ON FUNCTION ann_index_check(regclass) FROM PUBLIC;
+
+CREATE FUNCTION ann_retrain(index regclass) RETURNS void
+  AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION ann_retrain(regclass) IS 'find lists for an ivf index anew; readers and writers go on';
 
 CREATE FUNCTION ann_index_stats(
   index regclass,
@@ -403,6 +463,8 @@ CREATE FUNCTION ann_index_stats(
   OUT average_degree float8, OUT unreachable bigint,
   OUT node_pages bigint, OUT refinement_pages bigint, OUT upper_pages bigint,
   OUT chain_pages bigint, OUT spare_pages bigint, OUT bytes bigint,
-  OUT epoch bigint, OUT mean_rows bigint, OUT recentring bool
+  OUT epoch bigint, OUT mean_rows bigint, OUT recentring bool,
+  OUT quantizer text, OUT lists int, OUT empty_lists int, OUT largest_list bigint, OUT imbalance float8,
+  OUT drift float8, OUT code_pages bigint, OUT record_pages bigint, OUT list_pages bigint
 ) AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
-COMMENT ON FUNCTION ann_index_stats(regclass) IS 'what an hnsw index consists of';
+COMMENT ON FUNCTION ann_index_stats(regclass) IS 'what an hnsw or ivf index consists of';

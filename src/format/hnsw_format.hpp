@@ -3,51 +3,13 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <type_traits>
 
 #include "core/ids.hpp"
+#include "format/page_format.hpp"
 
 namespace ann::format {
 
-// What the server fixes; asserted in src/pg/format_check.cpp.
-inline constexpr uint32_t kPageSize = 8192;
-inline constexpr uint32_t kPageHeaderBytes = 24;
-
 inline constexpr uint32_t kMagic = 0x4E4E4148;  // "HANN"
-inline constexpr uint16_t kFormatVersion = 1;
-inline constexpr uint16_t kMinReadableVersion = 1;
-inline constexpr uint16_t kPageId = 0xFFA1;
-
-enum class PageKind : uint16_t {
-  kMeta = 1,
-  kNodes = 2,
-  kRefinement = 3,
-  kUpper = 4,
-  kChain = 5,
-  kColumn = 6,
-  kMean = 7,
-  // A block of an auxiliary stripe that holds nothing yet.
-  kSpare = 8,
-};
-
-// The last 8 bytes of every page.
-struct PageTail {
-  PageKind kind;
-  uint16_t version;
-  uint16_t epoch;  // of the mean on a page of it; else 0
-  uint16_t page_id;
-};
-static_assert(sizeof(PageTail) == 8 && offsetof(PageTail, page_id) == 6);
-
-inline constexpr uint32_t kPageBody = kPageSize - kPageHeaderBytes - sizeof(PageTail);  // 8160
-
-// A heap TID as the server stores it.
-struct Tid {
-  uint16_t block_high;
-  uint16_t block_low;
-  uint16_t offset;
-};
-static_assert(sizeof(Tid) == 6 && alignof(Tid) == 2);
 
 enum class SlotState : uint8_t { kFree = 0, kLive = 1, kDead = 2 };
 
@@ -107,9 +69,6 @@ struct ChainChunk {
 };
 static_assert(sizeof(ChainChunk) == 60 && offsetof(ChainChunk, tids) == 12);
 
-inline constexpr uint32_t kMaxAttributes = 8;
-inline constexpr uint32_t kMeanFloatsPerPage = kPageBody / sizeof(float);
-
 // Block 0. All up to `seed` is frozen when the index is built.
 struct Meta {
   uint32_t magic;
@@ -158,9 +117,6 @@ static_assert(sizeof(Meta) == 136 && alignof(Meta) == 8);
 static_assert(offsetof(Meta, dims) == 16 && offsetof(Meta, seed) == 56 &&
               offsetof(Meta, entry) == 88 && offsetof(Meta, node_count) == 112);
 
-template <class T>
-inline constexpr bool kOnDisk = std::is_trivially_copyable_v<T>&& std::is_standard_layout_v<T>;
-static_assert(kOnDisk<PageTail> && kOnDisk<NodeSlot> && kOnDisk<UpperSlot> && kOnDisk<ChainChunk> &&
-              kOnDisk<Meta>);
+static_assert(kOnDisk<NodeSlot> && kOnDisk<UpperSlot> && kOnDisk<ChainChunk> && kOnDisk<Meta>);
 
 }  // namespace ann::format

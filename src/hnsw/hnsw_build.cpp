@@ -11,6 +11,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "am/opclass.hpp"
+#include "am/vector_column.hpp"
 #include "graph/calibrate.hpp"
 #include "graph/memory_graph.hpp"
 #include "graph/order.hpp"
@@ -62,7 +64,7 @@ void EnterPhase(BuildPhase phase) {
 // The floats of a row to be indexed, or null.
 const float* RowVector(const BuildState& state, Datum* values, const bool* isnull) {
   if (isnull[0]) return nullptr;
-  return VectorFloats(values[0], state.meta.dims);
+  return am::VectorFloats(values[0], state.meta.dims);
 }
 
 double Norm(const float* x, uint32_t dims) {
@@ -126,7 +128,7 @@ void AddRow(Relation, ItemPointer tid, Datum* values, bool* isnull, bool, void* 
   BuildState& state = *static_cast<BuildState*>(arg);
   MemoryContext old = MemoryContextSwitchTo(state.row_context);
   const float* x = RowVector(state, values, isnull);
-  if (x != nullptr && IsIndexable(*state.view, x)) {
+  if (x != nullptr && am::IsIndexable(state.view->metric(), x, state.meta.dims)) {
     if (state.inserter == nullptr && state.graph->bytes() > size_t{1024} * maintenance_work_mem) {
       ereport(NOTICE, (errmsg("hnsw graph no longer fits into maintenance_work_mem after %.0f rows",
                               state.tuples),
@@ -456,9 +458,9 @@ IndexBuildResult* Build(Relation heap, Relation index, IndexInfo* info) {
       AllocSetContextCreate(CurrentMemoryContext, "ann hnsw build", ALLOCSET_DEFAULT_SIZES);
   state.row_context =
       AllocSetContextCreate(state.context, "ann hnsw build row", ALLOCSET_DEFAULT_SIZES);
-  const uint32_t dims = static_cast<uint32_t>(DimsOf(index));
+  const uint32_t dims = static_cast<uint32_t>(am::DimsOf(index));
   // The seed is fixed: the same table gives the same index, on every machine.
-  state.meta = PlanMeta(MetricOf(index), dims, OptionsOf(index), Mix64(dims));
+  state.meta = PlanMeta(am::MetricOf(index), dims, OptionsOf(index), Mix64(dims));
   state.mean = pg::AllocZero<float>(state.context, dims);
   state.sums = pg::AllocZero<double>(state.context, dims);
   state.squares = pg::AllocZero<double>(state.context, dims);
@@ -510,8 +512,8 @@ void AppendToInitFork(Relation index, PageKind kind, const Meta* meta) {
 
 // The init fork of an unlogged index: an index of no rows.
 void BuildEmpty(Relation index) {
-  const uint32_t dims = static_cast<uint32_t>(DimsOf(index));
-  const Meta meta = PlanMeta(MetricOf(index), dims, OptionsOf(index), Mix64(dims));
+  const uint32_t dims = static_cast<uint32_t>(am::DimsOf(index));
+  const Meta meta = PlanMeta(am::MetricOf(index), dims, OptionsOf(index), Mix64(dims));
   AppendToInitFork(index, PageKind::kMeta, &meta);
   for (uint32_t i = 0; i < 2u * meta.mean_pages; ++i)
     AppendToInitFork(index, PageKind::kMean, nullptr);

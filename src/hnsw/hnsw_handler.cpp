@@ -2,7 +2,11 @@
 // settings (hnsw.*).
 #include "quant/codec.hpp"
 
+#include "am/emission.hpp"
+#include "am/inspect.hpp"
+#include "am/opclass.hpp"
 #include "hnsw/hnsw.hpp"
+#include "hnsw/hnsw_inspect.hpp"
 #include "pg/entry.hpp"
 #include "pg/pg.hpp"
 
@@ -13,7 +17,7 @@ namespace ann::hnsw {
 
 int ef_search = kDefaultEfSearch;
 bool ef_search_is_set = false;
-int iterative_scan = static_cast<int>(IterativeScan::kStrictOrder);
+int iterative_scan = static_cast<int>(am::IterativeScan::kStrictOrder);
 int max_scan_tuples = 0;
 double scan_mem_multiplier = 1;
 
@@ -22,9 +26,9 @@ namespace {
 relopt_kind option_kind;
 
 const config_enum_entry kIterativeScanNames[] = {
-    {"off", static_cast<int>(IterativeScan::kOff), false},
-    {"relaxed_order", static_cast<int>(IterativeScan::kRelaxedOrder), false},
-    {"strict_order", static_cast<int>(IterativeScan::kStrictOrder), false},
+    {"off", static_cast<int>(am::IterativeScan::kOff), false},
+    {"relaxed_order", static_cast<int>(am::IterativeScan::kRelaxedOrder), false},
+    {"strict_order", static_cast<int>(am::IterativeScan::kStrictOrder), false},
     {nullptr, 0, false}};
 
 // 40 may be the default or somebody's choice. The difference travels in `extra`, which the server
@@ -76,14 +80,15 @@ char* BuildPhaseName(int64 phase) {
 
 void DefineSettings() {
   DefineOptions();
+  am::RegisterInspection({Build, CheckIndex, Stats});
   DefineCustomIntVariable("hnsw.ef_search", "Number of candidates that a search keeps.",
                           "Until it is set, each index uses the number found when it was built.",
                           &ef_search, kDefaultEfSearch, 1, INT_MAX, PGC_USERSET, GUC_EXPLAIN,
                           CheckEfSearch, AssignEfSearch, nullptr);
   DefineCustomEnumVariable(
       "hnsw.iterative_scan", "How a scan goes on when more rows are wanted than it has found.",
-      nullptr, &iterative_scan, static_cast<int>(IterativeScan::kStrictOrder), kIterativeScanNames,
-      PGC_USERSET, GUC_EXPLAIN, nullptr, nullptr, nullptr);
+      nullptr, &iterative_scan, static_cast<int>(am::IterativeScan::kStrictOrder),
+      kIterativeScanNames, PGC_USERSET, GUC_EXPLAIN, nullptr, nullptr, nullptr);
   DefineCustomIntVariable("hnsw.max_scan_tuples", "Number of rows after which a scan ends.",
                           "0 means no limit.", &max_scan_tuples, 0, 0, INT_MAX, PGC_USERSET,
                           GUC_EXPLAIN, nullptr, nullptr, nullptr);
@@ -116,29 +121,13 @@ Options OptionsOf(Relation index) {
   return Options{0, kDefaultM, kDefaultEfConstruction, kDefaultCodeBits};
 }
 
-int DimsOf(Relation index) {
-  const int dims = TupleDescAttr(RelationGetDescr(index), 0)->atttypmod;
-  if (dims < 0) {
-    ereport(ERROR,
-            (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("column does not have dimensions"),
-             errhint("Declare it as vector(n), or index an expression such as "
-                     "(column::vector(n)).")));
-  }
-  if (dims > kMaxDims) {
-    ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-                    errmsg("column cannot have more than %d dimensions for hnsw index", kMaxDims),
-                    errdetail("It has %d.", dims)));
-  }
-  return dims;
-}
-
 }  // namespace ann::hnsw
 
 // Fields that a release of the server adds stay zero, "cannot", until they are set here.
 ANN_FUNCTION(ann_hnsw_handler)
 {
   IndexAmRoutine* routine = makeNode(IndexAmRoutine);
-  routine->amsupport = ann::hnsw::kNumSupportFunctions;
+  routine->amsupport = ann::am::kNumSupportFunctions;
   routine->amcanorderbyop = true;
   // No clause on the first column is needed: ORDER BY alone makes a scan.
   routine->amoptionalkey = true;
@@ -154,7 +143,7 @@ ANN_FUNCTION(ann_hnsw_handler)
   routine->amoptions = ann::hnsw::ParseOptions;
   routine->amproperty = ann::hnsw::GetProperty;
   routine->ambuildphasename = ann::hnsw::BuildPhaseName;
-  routine->amvalidate = ann::hnsw::Validate;
+  routine->amvalidate = ann::am::Validate;
   routine->ambeginscan = ann::hnsw::BeginScan;
   routine->amrescan = ann::hnsw::Rescan;
   routine->amgettuple = ann::hnsw::GetTuple;

@@ -4,9 +4,10 @@
 #include <cmath>
 #include <cstring>
 
+#include "am/opclass.hpp"
+#include "am/vector_column.hpp"
 #include "hnsw/hnsw.hpp"
 #include "pg/alloc.hpp"
-#include "types/vector_type.hpp"
 
 namespace ann::hnsw {
 
@@ -115,7 +116,7 @@ void CheckMeta(Relation rel, const Meta& meta) {
   }
   // The layout follows from these; whatever else stands there is damage.
   const bool plausible =
-      meta.metric >= 1 && meta.metric <= 4 && meta.dims >= 1 && meta.dims <= kMaxDims &&
+      meta.metric >= 1 && meta.metric <= 4 && meta.dims >= 1 && meta.dims <= am::kMaxDims &&
       meta.m >= kMinM && meta.m <= kMaxM &&
       (meta.traversal_bits == 2 || meta.traversal_bits == 4 ||
        (meta.traversal_bits == 8 && meta.metric == 4)) &&
@@ -131,7 +132,7 @@ void CheckMeta(Relation rel, const Meta& meta) {
   }
   // A column that has lost its dimensions since (ALTER TYPE keeps the index) says nothing.
   const int dims = TupleDescAttr(RelationGetDescr(rel), 0)->atttypmod;
-  if (static_cast<Metric>(meta.metric) != MetricOf(rel) ||
+  if (static_cast<Metric>(meta.metric) != am::MetricOf(rel) ||
       (dims > 0 && meta.dims != static_cast<uint32_t>(dims))) {
     pg::ReportCorrupted(rel, kMetaBlock, "metric or dimensions are not the column's");
   }
@@ -261,24 +262,6 @@ void ReloadEntry(IndexView* view) {
     view->meta.recentring = MetaOn(page.page)->recentring;
   }
   pg::Release(page);
-}
-
-const float* VectorFloats(Datum datum, uint32_t dims) {
-  const auto* vector = reinterpret_cast<const types::Vector*>(
-      pg_detoast_datum(reinterpret_cast<struct varlena*>(DatumGetPointer(datum))));
-  if (vector->dims < 1 || VARSIZE(vector) != types::VectorBytes(vector->dims)) {
-    types::ReportDamagedVector(VARSIZE(vector));
-  }
-  types::CheckExpectedDims(static_cast<int>(dims), vector->dims);
-  return vector->values;
-}
-
-bool IsIndexable(const IndexView& view, const float* x) {
-  if (static_cast<Metric>(view.meta.metric) != Metric::kCosine) return true;
-  for (uint32_t i = 0; i < view.meta.dims; ++i) {
-    if (x[i] != 0) return true;
-  }
-  return false;
 }
 
 }  // namespace ann::hnsw

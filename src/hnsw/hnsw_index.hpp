@@ -114,6 +114,7 @@ struct IndexView {
   RecordId UpperId(format::Place at) const { return at.block * meta.uppers_per_page + at.index; }
   RecordId ChunkId(format::Place at) const { return at.block * meta.chunks_per_page + at.index; }
 
+  quant::Metric metric() const { return static_cast<quant::Metric>(meta.metric); }
   bool empty() const { return meta.entry == kNoId; }
 };
 
@@ -169,11 +170,5 @@ void ChangeMeta(const IndexView& view, Change&& change) {
 }
 // Checks a meta page. Errors as OpenIndex.
 void CheckMeta(Relation rel, const format::Meta& meta);
-
-// The vector in `datum`: dims floats. The copy, when one is made, is in the current context.
-// Errors: 22000 when the dimensions differ.
-const float* VectorFloats(Datum datum, uint32_t dims);
-// Whether a vector has a place in the index (a zero vector has none under cosine).
-bool IsIndexable(const IndexView& view, const float* x);
 
 }  // namespace ann::hnsw

@@ -9,4 +9,7 @@ namespace ann::hnsw {
 // Errors: ERRCODE_INDEX_CORRUPTED at the first that is violated, with its number in the detail.
 void CheckIndex(Relation heap, Relation index);
 
+// The row of ann_index_stats.
+Datum Stats(Relation index, TupleDesc desc);
+
 }  // namespace ann::hnsw

@@ -9,54 +9,27 @@
 #include <cmath>
 #include <limits>
 
+#include "am/emission.hpp"
+#include "am/row_fetch.hpp"
+#include "am/vector_column.hpp"
 #include "core/beam.hpp"
 #include "core/visited.hpp"
 #include "hnsw/hnsw.hpp"
 #include "hnsw/hnsw_index.hpp"
 #include "hnsw/hnsw_walk.hpp"
-#include "simd/simd.hpp"
 
 #include "pg/alloc.hpp"
 
 namespace ann::hnsw {
 
-using quant::Metric;
+using am::Item;
+using am::Stage;
 
 namespace {
 
 using Alloc = pg::PgAllocator<std::byte>;
 
-// Standard deviations between an estimate and its bounds (DESIGN: 5 for order). Measured errors are
-// Gaussian (src/quant/README.md), so one bound in 3.5 million fails.
-constexpr float kEpsilon = 5;
-
-enum class Stage : uint8_t { kCoarse, kRefined, kExact };
-
-struct Item {
-  float lower;  // key: exact, or a lower bound of it
-  float upper;
-  NodeId id;
-  uint32_t tids;  // exact: where its TIDs start in the pool
-  uint32_t count;
-  Stage stage;
-};
-
-// Heap order: nearest first; of equals the one that is known better.
-struct Later {
-  bool operator()(const Item& a, const Item& b) const {
-    if (a.lower != b.lower) return a.lower > b.lower;
-    if (a.stage != b.stage) return a.stage < b.stage;
-    return a.id > b.id;
-  }
-};
-
 enum class Phase { kStart, kWalk, kSweep, kHeld, kDone };
-
-struct Held {
-  float value;
-  uint32_t tids;
-  uint32_t count;
-};
 
 struct ScanState {
   explicit ScanState(MemoryContext cxt)
@@ -66,9 +39,7 @@ struct ScanState {
         emitted(Alloc(cxt)),
         spill(Alloc(cxt)),
         found(Alloc(cxt)),
-        items(Alloc(cxt)),
-        tids(Alloc(cxt)),
-        held(Alloc(cxt)) {}
+        emission(cxt) {}
 
   MemoryContext context;
   IndexView* view = nullptr;
@@ -84,27 +55,17 @@ struct ScanState {
   VisitedSet<Alloc> emitted;  // emitted, held back, or found to have no visible row
   VecOf<Candidate, Alloc> spill;
   VecOf<NodeId, Alloc> found;  // of a round, on their way to items
-  VecOf<Item, Alloc> items;
-  VecOf<ItemPointerData, Alloc> tids;  // pool of the exact items
-  VecOf<Held, Alloc> held;
+  am::Emission emission;
   uint32_t round_ef = 0;
   uint32_t quota = 0;  // candidates to be settled until the next round
   bool sweep_again = false;
-  float last = -INFINITY;  // largest value emitted
-  uint32_t pending = 0;    // in tids
-  uint32_t pending_end = 0;
-  size_t tids_kept = 0;  // in tids, after it was last compacted
 };
 
 // Lives as long as the scan; `state` is made anew by each rescan.
 struct ScanOpaque {
-  MemoryContext context;      // reset by rescan
-  MemoryContext row_context;  // reset for each table row
+  MemoryContext context;  // reset by rescan
   ScanState* state;
-  IndexFetchTableData* fetch;
-  TupleTableSlot* slot;
-  IndexInfo* info;
-  EState* executor;
+  am::RowFetcher fetcher;
 };
 
 size_t MemoryLimit() { return static_cast<size_t>(work_mem * 1024.0 * scan_mem_multiplier); }
@@ -119,7 +80,7 @@ void AddTid(ScanState& s, BlockNumber block, const format::Tid& stored) {
   if (!ItemPointerIsValid(&tid) || row_block >= s.table_blocks) {
     pg::ReportCorrupted(s.view->rel, block, "a slot names no row of the table");
   }
-  s.tids.push_back(tid);
+  s.emission.AddTid(tid);
 }
 
 // Appends the TIDs of a node to the pool; the number of them. Locks: the node page shared, then
@@ -127,7 +88,7 @@ void AddTid(ScanState& s, BlockNumber block, const format::Tid& stored) {
 uint32_t ReadTids(ScanState& s, NodeId id) {
   const IndexView& view = *s.view;
   const format::Place at = view.geometry.NodeAt(id);
-  const size_t before = s.tids.size();
+  const size_t before = s.emission.tid_count();
   const pg::PageRef page = s.graph.Lock(at.block, format::PageKind::kNodes);
   if (page.page != nullptr) {
     const format::NodeSlot* node = view.Node(page.page, at.index);
@@ -151,7 +112,7 @@ uint32_t ReadTids(ScanState& s, NodeId id) {
         pg::Release(chain);
         // Each chunk is used once, so a chain longer than the index, which may have grown since the
         // scan began, is a circle.
-        if (s.tids.size() - before >
+        if (s.emission.tid_count() - before >
             uint64_t{view.meta.chunks_per_page} * format::kChunkTids * blocks + 1) {
           pg::ReportCorrupted(view.rel, chunk_at.block, "a chain runs in a circle");
         }
@@ -159,119 +120,10 @@ uint32_t ReadTids(ScanState& s, NodeId id) {
     }
   }
   UnlockReleaseBuffer(page.buffer);
-  return static_cast<uint32_t>(s.tids.size() - before);
-}
-
-float ExactKey(const ScanState& s, const float* row) {
-  const simd::FloatKernels& kernels = simd::Floats();
-  const uint32_t dims = s.view->meta.dims;
-  switch (static_cast<Metric>(s.view->meta.metric)) {
-    case Metric::kL2:
-      return kernels.l2_squared(s.x, row, dims);
-    case Metric::kInnerProduct:
-      return -kernels.inner_product(s.x, row, dims);
-    case Metric::kL1:
-      return kernels.l1(s.x, row, dims);
-    case Metric::kCosine:
-      break;
-  }
-  const simd::CosineParts parts = kernels.cosine_parts(s.x, row, dims);
-  const double cosine = double(parts.ab) / std::sqrt(double(parts.aa) * double(parts.bb));
-  return static_cast<float>(2 - 2 * std::clamp(cosine, -1.0, 1.0));
-}
-
-void OpenTable(IndexScanDesc scan) {
-  ScanOpaque* opaque = static_cast<ScanOpaque*>(scan->opaque);
-  if (opaque->fetch != nullptr) return;
-  // These outlive rescans.
-  MemoryContext old = MemoryContextSwitchTo(GetMemoryChunkContext(opaque));
-  opaque->fetch = table_index_fetch_begin(scan->heapRelation);
-  opaque->slot = table_slot_create(scan->heapRelation, nullptr);
-  opaque->info = BuildIndexInfo(scan->indexRelation);
-  if (opaque->info->ii_IndexAttrNumbers[0] == 0) opaque->executor = CreateExecutorState();
-  MemoryContextSwitchTo(old);
-}
-
-// The indexed vector of the row in the slot, in the row context.
-const float* SlotVector(ScanOpaque* opaque, uint32_t dims) {
-  Datum value;
-  bool isnull;
-  const AttrNumber attribute = opaque->info->ii_IndexAttrNumbers[0];
-  if (attribute != 0) {
-    value = slot_getattr(opaque->slot, attribute, &isnull);
-  } else {
-    Datum values[INDEX_MAX_KEYS];
-    bool nulls[INDEX_MAX_KEYS];
-    GetPerTupleExprContext(opaque->executor)->ecxt_scantuple = opaque->slot;
-    FormIndexDatum(opaque->info, opaque->slot, opaque->executor, values, nulls);
-    value = values[0], isnull = nulls[0];
-  }
-  return isnull ? nullptr : VectorFloats(value, dims);
-}
-
-// The exact key of a node, from the first of its rows that the snapshot sees. False: it sees none.
-bool FetchExact(IndexScanDesc scan, const ItemPointerData* tids, uint32_t count, float* key) {
-  ScanOpaque* opaque = static_cast<ScanOpaque*>(scan->opaque);
-  OpenTable(scan);
-  bool found = false;
-  for (uint32_t i = 0; i < count && !found; ++i) {
-    CHECK_FOR_INTERRUPTS();
-    ItemPointerData tid = tids[i];
-    bool call_again = false;
-    if (!table_index_fetch_tuple(opaque->fetch, &tid, scan->xs_snapshot, opaque->slot, &call_again,
-                                 nullptr)) {
-      continue;
-    }
-    MemoryContext old = MemoryContextSwitchTo(opaque->row_context);
-    const float* row = SlotVector(opaque, opaque->state->view->meta.dims);
-    if (row != nullptr) {
-      *key = OrderableKey(ExactKey(*opaque->state, row));
-      found = true;
-    }
-    MemoryContextSwitchTo(old);
-    MemoryContextReset(opaque->row_context);
-    if (opaque->executor != nullptr) ResetPerTupleExprContext(opaque->executor);
-  }
-  ExecClearTuple(opaque->slot);
-  return found;
-}
-
-// The rows of what was emitted leave the pool, when they are more than half of it.
-void CompactTids(ScanState& s) {
-  if (s.tids.size() <= std::max(MemoryLimit() / sizeof(ItemPointerData), 2 * s.tids_kept)) return;
-  VecOf<ItemPointerData, Alloc> kept{Alloc(s.context)};
-  const auto keep = [&s, &kept](uint32_t* tids, uint32_t count) {
-    const auto from = s.tids.begin() + *tids;
-    *tids = static_cast<uint32_t>(kept.size());
-    kept.insert(kept.end(), from, from + count);
-  };
-  for (Item& item : s.items) {
-    if (item.stage == Stage::kExact) keep(&item.tids, item.count);
-  }
-  for (Held& held : s.held) keep(&held.tids, held.count);
-  s.tids.swap(kept);
-  s.tids_kept = s.tids.size();
+  return static_cast<uint32_t>(s.emission.tid_count() - before);
 }
 
 // --- walking ------------------------------------------------------------------------------------
-
-void PushItem(ScanState& s, const Item& item) {
-  s.items.push_back(item);
-  std::push_heap(s.items.begin(), s.items.end(), Later());
-}
-
-// A candidate with the bounds that its estimate gives.
-Item Bounded(NodeId id, quant::Estimate estimate, Stage stage) {
-  // Bounds of numbers that left float's range bound nothing.
-  const float key = OrderableKey(estimate.key);
-  const float width = std::isfinite(estimate.sigma) ? kEpsilon * estimate.sigma : INFINITY;
-  return {std::isfinite(key - width) ? key - width : -INFINITY,
-          std::isnan(key + width) ? INFINITY : key + width,
-          id,
-          0,
-          0,
-          stage};
-}
 
 // Hands candidates over to emission, with the bounds from both codes.
 void HandOver(ScanState& s, const NodeId* ids, uint32_t n) {
@@ -281,7 +133,7 @@ void HandOver(ScanState& s, const NodeId* ids, uint32_t n) {
     const uint32_t batch = std::min(kBatch, n - start);
     s.graph.Refine(s.queries, ids + start, batch, estimates);
     for (uint32_t i = 0; i < batch; ++i) {
-      PushItem(s, Bounded(ids[start + i], estimates[i], Stage::kRefined));
+      s.emission.Push(am::Bounded(ids[start + i], estimates[i], am::kEpsilon, Stage::kRefined));
     }
     CHECK_FOR_INTERRUPTS();
   }
@@ -293,16 +145,6 @@ void BoundSpill(ScanState& s) {
   const size_t half = s.spill.size() / 2;
   std::nth_element(s.spill.begin(), s.spill.begin() + half, s.spill.end(), Nearer);
   s.spill.resize(half);
-}
-
-// The same for what is on its way to emission.
-void BoundItems(ScanState& s) {
-  if (s.items.size() * sizeof(Item) <= MemoryLimit()) return;
-  const size_t half = s.items.size() / 2;
-  std::nth_element(s.items.begin(), s.items.begin() + half, s.items.end(),
-                   [](const Item& a, const Item& b) { return Later()(b, a); });
-  s.items.erase(s.items.begin() + half, s.items.end());
-  std::make_heap(s.items.begin(), s.items.end(), Later());
 }
 
 // For the codes of this epoch and, while they may be left, of the one before; called again when the
@@ -332,7 +174,7 @@ bool LimitReached(const ScanState& s) {
 uint32_t FirstRound(const ScanState& s) {
   if (!ef_search_is_set) return s.view->meta.default_ef;
   const uint32_t ef = static_cast<uint32_t>(ef_search);
-  return iterative_scan == static_cast<int>(IterativeScan::kOff) ? ef : ef + ef / 8;
+  return iterative_scan == static_cast<int>(am::IterativeScan::kOff) ? ef : ef + ef / 8;
 }
 
 // Walks until the beam has settled, then hands its candidates over. False: there is nowhere to
@@ -375,7 +217,7 @@ bool NextRound(ScanState& s) {
       AllowInterrupts);
   s.found.clear();
   for (uint32_t i = 0; i < s.beam.size(); ++i) s.found.push_back(s.beam.at(i).id);
-  BoundItems(s);
+  s.emission.Bound(MemoryLimit());
   HandOver(s, s.found.data(), s.beam.size());
   s.quota = std::max(s.beam.size() / 2, 1u);
   s.graph.ReportHits();
@@ -399,7 +241,7 @@ bool Sweep(ScanState& s) {
   const size_t limit = std::max<size_t>(MemoryLimit() / sizeof(Item), 1024);
   const BlockNumber blocks = RelationGetNumberOfBlocks(view.rel);
   VecOf<Item, Alloc> nearest{Alloc(s.context)};
-  const auto nearer = [](const Item& a, const Item& b) { return Later()(b, a); };
+  const auto nearer = [](const Item& a, const Item& b) { return am::Later()(b, a); };
   s.sweep_again = false;
   BufferAccessStrategy strategy = GetAccessStrategy(BAS_BULKREAD);
   for (BlockNumber block = view.geometry.first_stripe(); block < blocks; ++block) {
@@ -417,12 +259,12 @@ bool Sweep(ScanState& s) {
         const Frame frame = view.FrameOf(node->code);
         known = known && (s.x == nullptr || frame != Frame::kUnknown);
         if (!known) break;
-        nearest.push_back(s.x == nullptr
-                              ? Item{0, 0, first + i, 0, 0, Stage::kRefined}
-                              : Bounded(first + i,
-                                        view.CodecOf(frame).Coarse(
-                                            s.queries[static_cast<int>(frame)], view.Coded(node)),
-                                        Stage::kCoarse));
+        nearest.push_back(
+            s.x == nullptr ? Item{0, 0, first + i, 0, 0, Stage::kRefined}
+                           : am::Bounded(first + i,
+                                         view.CodecOf(frame).Coarse(
+                                             s.queries[static_cast<int>(frame)], view.Coded(node)),
+                                         am::kEpsilon, Stage::kCoarse));
       }
     }
     pg::Release(page);
@@ -440,23 +282,11 @@ bool Sweep(ScanState& s) {
     }
   }
   FreeAccessStrategy(strategy);
-  for (const Item& item : nearest) PushItem(s, item);
-  return !s.items.empty();
+  for (const Item& item : nearest) s.emission.Push(item);
+  return !s.emission.empty();
 }
 
 // --- emitting -----------------------------------------------------------------------------------
-
-// Hands the item's rows to GetTuple, or holds them back. False: it has none.
-bool Emit(ScanState& s, float value, uint32_t tids, uint32_t count) {
-  if (count == 0) return false;
-  if (value < s.last && iterative_scan == static_cast<int>(IterativeScan::kStrictOrder)) {
-    s.held.push_back({value, tids, count});
-    return false;
-  }
-  s.last = std::max(s.last, value);
-  s.pending = tids, s.pending_end = tids + count;
-  return true;
-}
 
 constexpr uint32_t kNoQuota = std::numeric_limits<uint32_t>::max();
 
@@ -467,64 +297,40 @@ void Settle(ScanState& s, NodeId id) {
   if (s.quota > 0 && s.quota != kNoQuota) --s.quota;
 }
 
-// Takes candidates from the heap until one is emitted. False: the heap is empty, or another round
-// is due.
+// What emission asks of this scan.
+struct Source {
+  IndexScanDesc scan;
+  ScanState& s;
+  bool rounds;  // more may be found
+
+  bool WantsMore() const { return rounds && s.quota == 0; }
+  void Refine(const Item& item) const { HandOver(s, &item.id, 1); }
+  uint32_t AddTids(NodeId id) const { return ReadTids(s, id); }
+  bool Exact(const ItemPointerData* tids, uint32_t count, float* key) const {
+    const IndexView& view = *s.view;
+    return static_cast<ScanOpaque*>(scan->opaque)
+        ->fetcher.Fetch(scan, view.metric(), s.x, view.meta.dims, tids, count, key);
+  }
+  float Beyond(bool none_left) const {
+    return none_left && !s.spill.empty() ? -INFINITY : INFINITY;
+  }
+  bool IsUnordered() const { return s.x == nullptr; }
+  void Settle(NodeId id) const { ann::hnsw::Settle(s, id); }
+};
+
 bool EmitNearest(IndexScanDesc scan) {
   ScanState& s = *static_cast<ScanOpaque*>(scan->opaque)->state;
   const bool rounds =
-      s.phase == Phase::kWalk && iterative_scan != static_cast<int>(IterativeScan::kOff);
-  while (!s.items.empty() && !(rounds && s.quota == 0)) {
-    CHECK_FOR_INTERRUPTS();
-    std::pop_heap(s.items.begin(), s.items.end(), Later());
-    Item item = s.items.back();
-    s.items.pop_back();
-    if (item.stage == Stage::kCoarse) {
-      HandOver(s, &item.id, 1);
-      continue;
-    }
-    if (item.stage == Stage::kRefined) {
-      item.tids = static_cast<uint32_t>(s.tids.size());
-      item.count = ReadTids(s, item.id);
-      pg::StopPoint("scan.read");
-      // Its order is known without its row: it is farther than all that was emitted and nearer than
-      // all that is left.
-      const bool separated =
-          s.x == nullptr ||
-          (item.lower >= s.last &&
-           (s.items.empty() ? s.spill.empty() : item.upper <= s.items.front().lower));
-      if (!separated) {
-        if (FetchExact(scan, s.tids.data() + item.tids, item.count, &item.lower)) {
-          item.stage = Stage::kExact;
-          PushItem(s, item);
-        } else {
-          // None is visible: these are the last in the pool.
-          s.tids.resize(item.tids);
-          Settle(s, item.id);
-        }
-        continue;
-      }
-      // What a later round finds must be no nearer than this row can be far.
-      item.lower = item.upper;
-    }
-    Settle(s, item.id);
-    if (Emit(s, item.lower, item.tids, item.count)) return true;
-  }
-  return false;
-}
-
-bool EmitHeld(ScanState& s) {
-  if (s.held.empty()) return false;
-  const Held held = s.held.back();
-  s.held.pop_back();
-  s.pending = held.tids, s.pending_end = held.tids + held.count;
-  return true;
+      s.phase == Phase::kWalk && iterative_scan != static_cast<int>(am::IterativeScan::kOff);
+  Source source{scan, s, rounds};
+  return s.emission.EmitNearest(source, static_cast<am::IterativeScan>(iterative_scan));
 }
 
 // Makes rows pending. False: the scan is at its end.
 bool NextRows(IndexScanDesc scan) {
   ScanState& s = *static_cast<ScanOpaque*>(scan->opaque)->state;
-  const bool off = iterative_scan == static_cast<int>(IterativeScan::kOff);
-  CompactTids(s);
+  const bool off = iterative_scan == static_cast<int>(am::IterativeScan::kOff);
+  s.emission.CompactTids(MemoryLimit());
   for (;;) {
     switch (s.phase) {
       case Phase::kStart: {
@@ -563,12 +369,11 @@ bool NextRows(IndexScanDesc scan) {
         s.phase = Phase::kHeld;
         break;
       case Phase::kHeld:
-        std::sort(s.held.begin(), s.held.end(),
-                  [](const Held& a, const Held& b) { return a.value > b.value; });
+        s.emission.SortHeld();
         s.phase = Phase::kDone;
         break;
       case Phase::kDone:
-        return EmitHeld(s);
+        return s.emission.EmitHeld();
     }
   }
 }
@@ -595,8 +400,8 @@ void StartScan(IndexScanDesc scan) {
   s->graph = PageGraph(s->view);
   const ScanKey key = &scan->orderByData[0];
   if ((key->sk_flags & SK_ISNULL) == 0) {
-    const float* x = VectorFloats(key->sk_argument, s->view->meta.dims);
-    if (IsIndexable(*s->view, x)) {
+    const float* x = am::VectorFloats(key->sk_argument, s->view->meta.dims);
+    if (am::IsIndexable(s->view->metric(), x, s->view->meta.dims)) {
       s->x = x;
       PrepareQueries(s);
       s->view->reloaded = PrepareQueries;
@@ -615,8 +420,7 @@ IndexScanDesc BeginScan(Relation index, int nkeys, int norderbys) {
   ScanOpaque* opaque = static_cast<ScanOpaque*>(palloc0(sizeof(ScanOpaque)));
   opaque->context =
       AllocSetContextCreate(CurrentMemoryContext, "ann hnsw scan", ALLOCSET_DEFAULT_SIZES);
-  opaque->row_context =
-      AllocSetContextCreate(CurrentMemoryContext, "ann hnsw scan row", ALLOCSET_SMALL_SIZES);
+  opaque->fetcher = am::RowFetcher(CurrentMemoryContext);
   scan->opaque = opaque;
   return scan;
 }
@@ -644,10 +448,10 @@ bool GetTuple(IndexScanDesc scan, ScanDirection direction) {
   if (opaque->state == nullptr) StartScan(scan);
   MemoryContext old = MemoryContextSwitchTo(opaque->context);
   ScanState& s = *opaque->state;
-  const bool found = s.pending < s.pending_end || NextRows(scan);
+  const bool found = s.emission.pending() || NextRows(scan);
   MemoryContextSwitchTo(old);
   if (!found) return false;
-  scan->xs_heaptid = s.tids[s.pending++];
+  scan->xs_heaptid = s.emission.TakePending();
   scan->xs_recheck = false;
   scan->xs_recheckorderby = false;
   return true;
@@ -656,13 +460,8 @@ bool GetTuple(IndexScanDesc scan, ScanDirection direction) {
 void EndScan(IndexScanDesc scan) {
   ScanOpaque* opaque = static_cast<ScanOpaque*>(scan->opaque);
   if (opaque->state != nullptr) opaque->state->graph.ReportHits();
-  if (opaque->fetch != nullptr) {
-    table_index_fetch_end(opaque->fetch);
-    ExecDropSingleTupleTableSlot(opaque->slot);
-  }
-  if (opaque->executor != nullptr) FreeExecutorState(opaque->executor);
+  opaque->fetcher.Close();
   MemoryContextDelete(opaque->context);
-  MemoryContextDelete(opaque->row_context);
   pfree(opaque);
   scan->opaque = nullptr;
 }

@@ -69,6 +69,15 @@ inline void VacuumDelay() {
 #endif
 }
 
+// Names the transaction under way in this backend.
+inline LocalTransactionId CurrentTransaction() {
+#if PG_VERSION_NUM >= 170000
+  return MyProc->vxid.lxid;
+#else
+  return MyProc->lxid;
+#endif
+}
+
 inline bool OwnsRelation(Oid id) {
 #if PG_VERSION_NUM >= 160000
   return object_ownercheck(RelationRelationId, id, GetUserId());

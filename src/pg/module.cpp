@@ -16,10 +16,14 @@ void DefineSettings();
 namespace hnsw {
 void DefineSettings();
 }
+namespace ivf {
+void DefineSettings();
+}
 }  // namespace ann
 
 void _PG_init(void) {
   ann::simd::InitKernels();
   ann::pg::DefineSettings();
   ann::hnsw::DefineSettings();
+  ann::ivf::DefineSettings();
 }

@@ -16,9 +16,7 @@ void ReportCorrupted(Relation index, BlockNumber block, const char* what) {
   pg_unreachable();
 }
 
-namespace {
-
-void CheckOurs(Relation index, const PageRef& ref) {
+void CheckPage(Relation index, const PageRef& ref) {
   const PageHeader header = reinterpret_cast<PageHeader>(ref.page);
   if (header->pd_special != format::kPageSize - sizeof(PageTail) ||
       header->pd_upper != header->pd_special || PageGetPageSize(ref.page) != format::kPageSize) {
@@ -33,8 +31,6 @@ void CheckOurs(Relation index, const PageRef& ref) {
   }
 }
 
-}  // namespace
-
 PageRef ReadAnyPage(Relation index, BlockNumber block, int lock, BufferAccessStrategy strategy) {
   // The server would take it for P_NEW and extend the file.
   if (block == InvalidBlockNumber) ReportCorrupted(index, block, "a reference to no block");
@@ -46,7 +42,7 @@ PageRef ReadAnyPage(Relation index, BlockNumber block, int lock, BufferAccessStr
   }
   LockBuffer(buffer, lock);
   PageRef ref{buffer, BufferGetPage(buffer), block};
-  if (!IsBlank(ref.page)) CheckOurs(index, ref);
+  if (!IsBlank(ref.page)) CheckPage(index, ref);
   return ref;
 }
 

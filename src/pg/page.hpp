@@ -41,6 +41,9 @@ PageRef ReadPage(Relation index, BlockNumber block, int lock, format::PageKind k
 PageRef ReadAnyPage(Relation index, BlockNumber block, int lock,
                     BufferAccessStrategy strategy = nullptr);
 void Release(const PageRef& page);
+// Checks header and tail of a page in a buffer that the caller has pinned and locked.
+// Errors: ERRCODE_INDEX_CORRUPTED.
+void CheckPage(Relation index, const PageRef& page);
 
 // Empty page of `kind`, its slot area `body_bytes` long.
 void InitPage(char* page, format::PageKind kind, uint32_t body_bytes);
@@ -53,12 +56,16 @@ void LogPages(Relation index);
 class PageEdit {
  public:
   static PageEdit Begin(Relation index, const format::Meta& meta) {
-    return PageEdit(index, meta, GenericXLogStart(index));
+    return PageEdit(index, &meta, GenericXLogStart(index));
+  }
+  // Of an index of another access method: EditTo and EditWhole only.
+  static PageEdit Begin(Relation index) {
+    return PageEdit(index, nullptr, GenericXLogStart(index));
   }
   // The copy of the page to be changed; dies at Finish or Abort. Errors: ERRCODE_INDEX_CORRUPTED
   // when the header says that the slots end elsewhere: Finish would wipe what lies behind.
   char* Edit(const PageRef& page) {
-    if (!format::MaySlotsEndAt(meta_, KindOf(page.page), page.page,
+    if (!format::MaySlotsEndAt(*meta_, KindOf(page.page), page.page,
                                reinterpret_cast<PageHeader>(page.page)->pd_lower)) {
       ReportCorrupted(index_, page.block, "the page's slots end at the wrong place");
     }
@@ -68,9 +75,19 @@ class PageEdit {
   char* EditSlot(const PageRef& page, uint32_t slot) {
     char* image = Edit(page);
     const uint32_t end =
-        format::kPageHeaderBytes + (slot + 1) * format::SlotBytes(meta_, KindOf(page.page));
+        format::kPageHeaderBytes + (slot + 1) * format::SlotBytes(*meta_, KindOf(page.page));
     LocationIndex& lower = reinterpret_cast<PageHeader>(image)->pd_lower;
     lower = static_cast<LocationIndex>(std::max<uint32_t>(lower, end));
+    return image;
+  }
+  // The same for a page whose body is `used` bytes long by what lies on it, and will be `bytes`.
+  char* EditTo(const PageRef& page, uint32_t used, uint32_t bytes) {
+    if (reinterpret_cast<PageHeader>(page.page)->pd_lower != format::kPageHeaderBytes + used) {
+      ReportCorrupted(index_, page.block, "the page's contents end at the wrong place");
+    }
+    char* image = GenericXLogRegisterBuffer(state_, page.buffer, 0);
+    reinterpret_cast<PageHeader>(image)->pd_lower =
+        static_cast<LocationIndex>(format::kPageHeaderBytes + bytes);
     return image;
   }
   char* EditWhole(const PageRef& page) {
@@ -84,10 +101,10 @@ class PageEdit {
   void Abort() { GenericXLogAbort(state_); }
 
  private:
-  PageEdit(Relation index, const format::Meta& meta, GenericXLogState* state)
+  PageEdit(Relation index, const format::Meta* meta, GenericXLogState* state)
       : index_(index), meta_(meta), state_(state) {}
   Relation index_;
-  const format::Meta& meta_;
+  const format::Meta* meta_;
   GenericXLogState* state_;
 };
 

@@ -24,7 +24,7 @@ check "C3 exported symbols" "$(if [ -z "$built" ]; then echo "nothing is built";
 server='(c|postgres|fmgr|funcapi|miscadmin|pgstat|varatt)\.h|(access|catalog|commands|common|executor|lib|libpq|mb|nodes|optimizer|port|storage|utils)/[a-z_/]+\.h'
 core_dirs=$(ls -d src/core src/simd src/quant src/cluster src/graph src/format 2>/dev/null)
 # shellcheck disable=SC2086
-check "C4 include firewall" "$(grep -RnE '#include [<"]((pg|types|hnsw|ivf|planner)/|utils/)' $core_dirs; grep -RnE "#include [<\"]($server)[>\"]" src | grep -v '^src/pg/pg.hpp:'; grep -RnE '#include [<"]hwy/' src --include='*.?pp' | grep -v '^src/simd/')"
+check "C4 include firewall" "$(grep -RnE '#include [<"]((pg|types|am|hnsw|ivf|planner)/|utils/)' $core_dirs; grep -RnE "#include [<\"]($server)[>\"]" src | grep -v '^src/pg/pg.hpp:'; grep -RnE '#include [<"]hwy/' src --include='*.?pp' | grep -v '^src/simd/')"
 # Counted, not `grep -q`: that would end objdump by SIGPIPE, which pipefail takes for "not found".
 check "C5 vector registers" "$(if [ -z "$built" ]; then echo "nothing is built"; else for o in src/*/*.o; do case $o in src/simd/*) ;; *) [ "$(objdump -d --no-show-raw-insn "$o" | grep -cE '%[yz]mm')" = 0 ] || echo "$o";; esac; done; fi)"
 # Hooks, their settings and the names of stop points are in the hook build only.
@@ -35,8 +35,8 @@ v=$(sed -n 's/^EXTVERSION = //p' Makefile)
 check "stops are reached" "$(awk 'FNR == 1 || /^starting permutation:/ { if (held) print held; held = "" } /^starting permutation:.* hold( |$)/ { held = FILENAME ": " $0 } /<waiting/ { held = "" } END { if (held) print held }' test/isolation_hooks/expected/*.out)"
 check "C6 one version" "$(grep -q "default_version = '$v'" ann.control || echo ann.control; grep -q "\"version\": \"$v\"" META.json || echo META.json; [ -f "sql/ann--$v.sql" ] || echo "sql/ann--$v.sql")"
 check "unique base names" "$(ls src/*/*.cpp | xargs -n1 basename | sort | uniq -d)"
-# src/hnsw/README.md, "Locks": the level stands in a comment at most 16 lines above.
-check "lock levels" "$(awk 'FNR == 1 { named = -99 } /\/\/.*L[0-8]([^0-9]|$)/ { named = FNR } !/^ *\/\// && /BUFFER_LOCK_(SHARE|EXCLUSIVE)|[^n]LockPage\(|[^n]LockRelationForExtension\(/ && FNR - named > 16 { print FILENAME ":" FNR }' src/hnsw/*.cpp src/hnsw/*.hpp)"
+# src/hnsw/README.md and src/ivf/README.md, "Locks": the level stands in a comment at most 16 lines above.
+check "lock levels" "$(awk 'FNR == 1 { named = -99 } /\/\/.*L[0-8]([^0-9]|$)/ { named = FNR } !/^ *\/\// && /BUFFER_LOCK_(SHARE|EXCLUSIVE)|[^n]LockPage\(|[^n]LockRelationForExtension\(/ && FNR - named > 16 { print FILENAME ":" FNR }' src/hnsw/*.cpp src/hnsw/*.hpp src/ivf/*.cpp src/ivf/*.hpp)"
 check "format" "$(command -v clang-format-14 >/dev/null || echo "clang-format-14 is missing"; clang-format-14 --dry-run src/*/*.cpp src/*/*.hpp $(ls test/unit/*.cpp test/unit/*.hpp bench/kernels/*.cpp 2>/dev/null) 2>&1 | grep -E 'warning|error' | cut -d: -f1 | sort | uniq -c)"
 
 tree_files() { # all but what building, testing and running leave

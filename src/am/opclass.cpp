@@ -1,13 +1,8 @@
-// Operator classes: which metric one stands for, and whether it is sound.
+// Which metric an operator class stands for, and whether it is sound.
 //
 // A metric is told by the *addresses* of the C functions behind an operator class, never by names,
 // which a search_path could turn to something else, and never by calling them.
-#include <cstdint>
-
-#include "quant/codec.hpp"
-
-#include "hnsw/hnsw.hpp"
-#include "pg/pg.hpp"
+#include "am/opclass.hpp"
 
 extern "C" {
 Datum ann_vector_l2_distance(PG_FUNCTION_ARGS);
@@ -18,7 +13,7 @@ Datum ann_vector_l1_distance(PG_FUNCTION_ARGS);
 Datum ann_vector_norm(PG_FUNCTION_ARGS);
 }
 
-namespace ann::hnsw {
+namespace ann::am {
 
 namespace {
 
@@ -57,7 +52,8 @@ constexpr uint64 Bit(int number) { return UINT64CONST(1) << number; }
 class Validator {
  public:
   explicit Validator(HeapTuple opclass)
-      : form_(reinterpret_cast<Form_pg_opclass>(GETSTRUCT(opclass))) {}
+      : form_(reinterpret_cast<Form_pg_opclass>(GETSTRUCT(opclass))),
+        method_(get_am_name(form_->opcmethod)) {}
 
   bool Run() {
     CatCList* operators = SearchSysCacheList1(AMOPSTRATEGY, ObjectIdGetDatum(form_->opcfamily));
@@ -141,11 +137,10 @@ class Validator {
     if ((own_functions & Bit(kDistanceFunction)) == 0) {
       Missing("support function", kDistanceFunction);
     } else if (FindMetric(distance_, norm_) == nullptr) {
-      ereport(INFO,
-              (errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
-               errmsg("operator class \"%s\" of access method hnsw has support functions that "
-                      "belong to no metric",
-                      NameStr(form_->opcname))));
+      ereport(INFO, (errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
+                     errmsg("operator class \"%s\" of access method %s has support functions that "
+                            "belong to no metric",
+                            NameStr(form_->opcname), method_)));
       valid_ = false;
     }
   }
@@ -153,19 +148,20 @@ class Validator {
   void Complain(const char* what, const char* kind, const char* fault) {
     ereport(INFO,
             (errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
-             errmsg("family of operator class \"%s\" of access method hnsw contains %s %s with %s",
-                    NameStr(form_->opcname), kind, what, fault)));
+             errmsg("family of operator class \"%s\" of access method %s contains %s %s with %s",
+                    NameStr(form_->opcname), method_, kind, what, fault)));
     valid_ = false;
   }
 
   void Missing(const char* kind, int number) {
     ereport(INFO, (errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
-                   errmsg("operator class \"%s\" of access method hnsw is missing %s %d",
-                          NameStr(form_->opcname), kind, number)));
+                   errmsg("operator class \"%s\" of access method %s is missing %s %d",
+                          NameStr(form_->opcname), method_, kind, number)));
     valid_ = false;
   }
 
   Form_pg_opclass form_;
+  const char* method_;
   PGFunction distance_ = nullptr;
   PGFunction norm_ = nullptr;
   bool valid_ = true;
@@ -184,8 +180,8 @@ quant::Metric MetricOf(Relation index) {
     ereport(
         ERROR,
         (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-         errmsg("operator class of index \"%s\" is not supported for hnsw index",
-                RelationGetRelationName(index)),
+         errmsg("operator class of index \"%s\" is not supported for %s index",
+                RelationGetRelationName(index), get_am_name(index->rd_rel->relam)),
          errhint("Its support functions must be those of one of the extension's own classes.")));
   }
   return found->metric;
@@ -199,4 +195,4 @@ bool Validate(Oid opclass) {
   return valid;
 }
 
-}  // namespace ann::hnsw
+}  // namespace ann::am

@@ -1,0 +1,64 @@
+// ann_index_check and ann_index_stats: the functions that users call find the access method's.
+#pragma once
+
+#include "pg/pg.hpp"
+
+namespace ann::am {
+
+// What an access method says of its indexes.
+struct Inspection {
+  ambuild_function build;  // tells the access method
+  void (*check)(Relation heap, Relation index);
+  Datum (*stats)(Relation index, TupleDesc desc);
+};
+
+// Called when the library is loaded, once for each access method.
+void RegisterInspection(const Inspection& inspection);
+
+struct Opened {
+  Relation heap;
+  Relation index;
+  const Inspection* inspection;
+};
+
+// The index `id` and its table. Errors: 42809 when it is no index of ours, 0A000 when it cannot be
+// read.
+Opened OpenInspected(Oid id, LOCKMODE lock);
+void CloseInspected(const Opened& opened, LOCKMODE lock);
+
+const char* MetricName(uint8 metric);
+
+// The row of ann_index_stats, in the order of its columns.
+class RowWriter {
+ public:
+  explicit RowWriter(TupleDesc desc) : desc_(desc) {}
+  RowWriter& Int(int32 value) { return Add(Int32GetDatum(value)); }
+  RowWriter& Big(int64 value) { return Add(Int64GetDatum(value)); }
+  RowWriter& Float(double value) { return Add(Float8GetDatum(value)); }
+  RowWriter& Bool(bool value) { return Add(BoolGetDatum(value)); }
+  RowWriter& Null() {
+    nulls_[columns_] = true;
+    return Add(0);
+  }
+  // For the columns that are left.
+  RowWriter& Nulls() {
+    while (columns_ < desc_->natts) Null();
+    return *this;
+  }
+  RowWriter& Text(const char* value) { return Add(CStringGetTextDatum(value)); }
+  Datum Finish() { return HeapTupleGetDatum(heap_form_tuple(desc_, values_, nulls_)); }
+
+ private:
+  static constexpr int kMaxColumns = 48;
+  RowWriter& Add(Datum value) {
+    Assert(columns_ < desc_->natts && columns_ < kMaxColumns);
+    values_[columns_++] = value;
+    return *this;
+  }
+  TupleDesc desc_;
+  Datum values_[kMaxColumns] = {};
+  bool nulls_[kMaxColumns] = {};
+  int columns_ = 0;
+};
+
+}  // namespace ann::am

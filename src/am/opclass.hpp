@@ -1,0 +1,21 @@
+// Operator classes of our access methods: one operator, strategy 1, FOR ORDER BY float_ops, and
+// these functions, as pgvector's have: 1 tells the metric; 2, the norm, beside the negative inner
+// product makes it cosine.
+#pragma once
+
+#include "quant/codec.hpp"
+
+#include "pg/pg.hpp"
+
+namespace ann::am {
+
+inline constexpr int kDistanceFunction = 1, kNormFunction = 2, kNumSupportFunctions = 2;
+
+// The metric of an index, from its operator class. Errors: 0A000 when that has a function 1 that is
+// none of ours.
+quant::Metric MetricOf(Relation index);
+
+// amvalidate. Complaints are INFO.
+bool Validate(Oid opclass);
+
+}  // namespace ann::am

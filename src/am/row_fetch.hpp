@@ -1,0 +1,38 @@
+// Exact keys from the table's rows, for index scans.
+#pragma once
+
+#include <cstdint>
+
+#include "quant/codec.hpp"
+
+#include "pg/pg.hpp"
+
+namespace ann::am {
+
+// Lives as long as the scan. Trivially destructible; Close gives back what it holds.
+class RowFetcher {
+ public:
+  // `context` outlives rescans.
+  explicit RowFetcher(MemoryContext context)
+      : context_(context),
+        row_context_(AllocSetContextCreate(context, "ann scan row", ALLOCSET_SMALL_SIZES)) {}
+
+  // The exact key for `x`, from the first of these rows that the snapshot sees. False: it sees
+  // none. No page lock may be held.
+  bool Fetch(IndexScanDesc scan, quant::Metric metric, const float* x, uint32_t dims,
+             const ItemPointerData* tids, uint32_t count, float* key);
+  void Close();
+
+ private:
+  void Open(IndexScanDesc scan);
+  const float* SlotVector(uint32_t dims);
+
+  MemoryContext context_;
+  MemoryContext row_context_;  // reset for each table row
+  IndexFetchTableData* fetch_ = nullptr;
+  TupleTableSlot* slot_ = nullptr;
+  IndexInfo* info_ = nullptr;
+  EState* executor_ = nullptr;
+};
+
+}  // namespace ann::am

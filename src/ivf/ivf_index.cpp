@@ -1,0 +1,409 @@
+#include "ivf/ivf_index.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "am/opclass.hpp"
+#include "am/vector_column.hpp"
+#include "core/rng.hpp"
+#include "ivf/ivf_calibrate.hpp"
+
+#include "pg/alloc.hpp"
+
+namespace ann::ivf {
+
+using format::IvfFrame;
+using format::IvfMeta;
+using format::PageKind;
+using quant::Metric;
+using quant::Quantizer;
+
+pg::PageRef ReadInFile(Relation rel, BlockNumber block, int lock, BufferAccessStrategy strategy) {
+  if (block >= RelationGetNumberOfBlocks(rel)) {
+    pg::ReportCorrupted(rel, block, "there is no such page");
+  }
+  return pg::ReadAnyPage(rel, block, lock, strategy);
+}
+
+void* AllocAligned(MemoryContext context, size_t bytes) {
+  char* memory = pg::AllocZero<char>(context, bytes + 64);
+  return memory + (64 - reinterpret_cast<uintptr_t>(memory) % 64);
+}
+
+namespace {
+
+// Blocks of fewer rows would spend more on what a block has beside its rows.
+constexpr uint32_t kFewestBlockRows = 16;
+
+// Chooses rows of a block and what follows; false: they cannot be laid out.
+bool PlanSizes(IvfMeta* meta) {
+  MemoryContext context =
+      AllocSetContextCreate(CurrentMemoryContext, "ann ivf plan", ALLOCSET_SMALL_SIZES);
+  const float* mean = pg::AllocZero<float>(context, meta->dims);
+  const quant::WorkSpace space(
+      static_cast<Metric>(meta->metric), meta->dims, meta->seed, mean,
+      pg::AllocZero<char>(context, quant::WorkSpace::MemoryBytes(meta->dims)));
+  const quant::ListCodecParams params = CodecParamsOf(*meta, 1);
+  void* memory = AllocAligned(context, quant::ListCodec::MemoryBytes(params, meta->dims));
+  const uint32_t second = quant::ListCodec(params, &space, mean, 1, memory).second_bytes();
+  const auto record_pages = [second](uint32_t rows) -> uint32_t {
+    if (second == 0) return 0;
+    const uint32_t fit = format::kRecordArea / second;
+    return static_cast<uint32_t>(fit > 0 ? DivUp(rows, fit)
+                                         : rows * DivUp(second, format::kRecordArea));
+  };
+  // Whole blocks, else rows one after the other, else a record a row.
+  const quant::ListCodec one(params, &space, mean, 1, memory);
+  meta->code_place = format::CodePlace::kRecord;
+  meta->block_rows = quant::kBlockRows;
+  meta->codec_bytes = one.block_bytes();
+  for (uint32_t most : {quant::kBlockRows, quant::kBlockRows / 4, 1u}) {
+    const uint32_t room = format::CodecRoom(most, meta->attribute_bytes, record_pages(most));
+    const uint32_t block = quant::ListCodec::RowsWithin(params, meta->dims, room);
+    const uint32_t rows = std::min(block > 0 ? block : room / one.row_bytes(), most);
+    if (rows == 0) continue;
+    meta->code_place = block > 0 ? format::CodePlace::kBlock : format::CodePlace::kRows;
+    meta->block_rows = static_cast<uint16_t>(rows);
+    meta->codec_bytes = block > 0
+                            ? quant::ListCodec(params, &space, mean, rows, memory).block_bytes()
+                            : static_cast<uint32_t>(RoundUp(rows * one.row_bytes(), 4));
+    break;
+  }
+  bool fits = format::PlanIvfLayout(second, meta);
+  // Where codes lie row after row, blocks of fewer rows may fill a page better.
+  if (fits && meta->code_place == format::CodePlace::kBlock && !one.fast_scan()) {
+    for (uint32_t rows = meta->block_rows - 1u; rows >= kFewestBlockRows; --rows) {
+      IvfMeta other = *meta;
+      other.block_rows = static_cast<uint16_t>(rows);
+      other.codec_bytes = quant::ListCodec(params, &space, mean, rows, memory).block_bytes();
+      if (format::PlanIvfLayout(second, &other) &&
+          other.blocks_per_page * other.block_rows > meta->blocks_per_page * meta->block_rows) {
+        *meta = other;
+      }
+    }
+  }
+  MemoryContextDelete(context);
+  return fits;
+}
+
+uint64_t MakeStamp() {
+  return Mix64(static_cast<uint64_t>(GetCurrentTimestamp()) ^ uint64_t{MyDatabaseId} << 32 ^
+               static_cast<uint64_t>(MyProcPid));
+}
+
+}  // namespace
+
+quant::ListCodecParams CodecParamsOf(const IvfMeta& meta, float pq_margin) {
+  return {static_cast<Quantizer>(meta.quantizer), meta.second_bits, meta.pq_bits, meta.pq_segments,
+          pq_margin};
+}
+
+IvfMeta PlanMeta(Metric metric, uint32_t dims, const Options& options) {
+  IvfMeta meta{};
+  meta.magic = format::kIvfMagic;
+  meta.version = format::kFormatVersion;
+  meta.metric = static_cast<uint8_t>(metric);
+  meta.quantizer = static_cast<uint8_t>(options.quantizer);
+  meta.second_bits = static_cast<uint8_t>(options.second_bits);
+  meta.pq_bits = static_cast<uint8_t>(options.pq_bits);
+  meta.pq_segments = static_cast<uint16_t>(options.pq_segments);
+  meta.dims = dims;
+  // Fixed: the same table gives the same lists, on every machine.
+  meta.seed = Mix64(dims);
+  meta.stamp = MakeStamp();
+  if (!PlanSizes(&meta)) {
+    ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+                    errmsg("codes of %u dimensions do not fit a page", dims),
+                    errhint("Use fewer pq_segments, or rerank = heap.")));
+  }
+  return meta;
+}
+
+void CheckMeta(Relation rel, const IvfMeta& meta) {
+  if (meta.magic != format::kIvfMagic) {
+    pg::ReportCorrupted(rel, kMetaBlock, "the meta page is not of an ann ivf index");
+  }
+  if (meta.version < format::kMinReadableVersion || meta.version > format::kFormatVersion) {
+    ereport(ERROR, (errcode(ERRCODE_INDEX_CORRUPTED),
+                    errmsg("index \"%s\" has format version %u, which this release cannot read",
+                           RelationGetRelationName(rel), meta.version),
+                    errdetail("It reads versions %u to %u.", format::kMinReadableVersion,
+                              format::kFormatVersion),
+                    errhint("REINDEX INDEX \"%s\" builds it anew from the table.",
+                            RelationGetRelationName(rel))));
+  }
+  // The layout follows from these; whatever else stands there is damage.
+  const bool pq = meta.quantizer == static_cast<uint8_t>(Quantizer::kPq);
+  const bool staged = pq || meta.quantizer == static_cast<uint8_t>(Quantizer::kRabitq);
+  const bool plausible = meta.metric >= 1 && meta.metric <= 3 && meta.quantizer >= 1 &&
+                         meta.quantizer <= 4 && meta.dims >= 1 && meta.dims <= am::kMaxDims &&
+                         meta.second_bits <= (staged ? 8 : 0) && meta.second_bits % 2 == 0 &&
+                         meta.attribute_count == 0 && meta.attribute_bytes == 0 &&
+                         (pq ? (meta.pq_bits == 4 || meta.pq_bits == 8) && meta.pq_segments >= 1 &&
+                                   meta.pq_segments <= meta.dims
+                             : meta.pq_bits == 0 && meta.pq_segments == 0) &&
+                         meta.training <= 1 && meta.current <= 1;
+  IvfMeta planned = meta;
+  if (!plausible || !PlanSizes(&planned) || std::memcmp(&planned, &meta, sizeof meta) != 0) {
+    pg::ReportCorrupted(rel, kMetaBlock, "the meta page contradicts itself");
+  }
+  const uint64_t blocks = RelationGetNumberOfBlocks(rel);
+  for (uint32_t i = 0; i <= meta.training; ++i) {
+    const IvfFrame& shape = meta.frames[meta.current ^ i];
+    const size_t codebook =
+        pq ? quant::PqCodebookFloats(CodecParamsOf(meta, 1), meta.dims) : size_t{0};
+    if (shape.lists < 1 || shape.lists > kMaxLists || shape.codebook_floats != codebook ||
+        shape.frame_pages != DivUp(FrameFloats(meta, shape), format::kMeanFloatsPerPage) ||
+        shape.directory_pages != DirectoryPages(shape.lists) || shape.first_block < 1 ||
+        shape.patience < kLeastPatience ||
+        uint64_t{shape.first_block} + shape.frame_pages + shape.directory_pages > blocks) {
+      pg::ReportCorrupted(rel, kMetaBlock, "the lists lie outside of the file");
+    }
+  }
+  // A column that has lost its dimensions since (ALTER TYPE keeps the index) says nothing.
+  const int dims = TupleDescAttr(RelationGetDescr(rel), 0)->atttypmod;
+  if (static_cast<Metric>(meta.metric) != am::MetricOf(rel) ||
+      (dims > 0 && meta.dims != static_cast<uint32_t>(dims))) {
+    pg::ReportCorrupted(rel, kMetaBlock, "metric or dimensions are not the column's");
+  }
+}
+
+// Locks: the meta page (L1), alone or under L3.
+IvfMeta ReadMeta(Relation rel) {
+  const pg::PageRef page = pg::ReadPage(rel, kMetaBlock, BUFFER_LOCK_SHARE, PageKind::kMeta);
+  const IvfMeta meta = *MetaOn(page.page);
+  pg::Release(page);
+  return meta;
+}
+
+uint32_t ListsOf(Relation rel) {
+  const IvfMeta meta = ReadMeta(rel);
+  return std::clamp(meta.frames[meta.current & 1].lists, 1u, uint32_t{kMaxLists});
+}
+
+Frame* MakeFrame(const IvfMeta& meta, const IvfFrame& shape, const float* floats,
+                 MemoryContext context) {
+  Frame* frame = pg::Construct<Frame>(pg::AllocZero<Frame>(context, 1));
+  frame->shape = shape;
+  frame->mean = floats;
+  frame->centroids = floats + meta.dims + shape.codebook_floats;
+  frame->space = quant::WorkSpace(static_cast<Metric>(meta.metric), meta.dims, meta.seed, floats,
+                                  AllocAligned(context, quant::WorkSpace::MemoryBytes(meta.dims)));
+  const quant::ListCodecParams params = CodecParamsOf(meta, shape.pq_margin);
+  frame->codec =
+      quant::ListCodec(params, &frame->space, floats + meta.dims, CodecRows(meta),
+                       AllocAligned(context, quant::ListCodec::MemoryBytes(params, meta.dims)));
+  return frame;
+}
+
+// --- the cache of frames
+// --------------------------------------------------------------------------
+
+namespace {
+
+// Frames stay in the backend's memory from one statement to the next, up to this much in all; those
+// that the transaction under way has used stay in any case.
+constexpr size_t kCacheBytes = size_t{256} << 20;
+
+struct Cached {
+  Cached* next;
+  IvfMeta meta;  // as it was checked
+  pg::RelationFile file;
+  const Frame* frame;
+  MemoryContext context;
+  size_t bytes;
+  LocalTransactionId used;
+};
+
+Cached* cache;  // the latest first
+size_t cached_bytes;
+
+bool IsOfFile(const Cached& entry, const pg::RelationFile& file) {
+  return memcmp(&entry.file, &file, sizeof file) == 0;
+}
+
+void Drop(Cached** at) {
+  Cached* entry = *at;
+  *at = entry->next;
+  cached_bytes -= entry->bytes;
+  MemoryContextDelete(entry->context);
+}
+
+// Frames of other contents of the same file, then the least recent ones, until `bytes` more fit.
+void MakeRoom(const pg::RelationFile& file, const IvfMeta& meta, size_t bytes) {
+  for (Cached** at = &cache; *at != nullptr;) {
+    const Cached& entry = **at;
+    const bool stale =
+        IsOfFile(entry, file) && (entry.meta.stamp != meta.stamp ||
+                                  entry.frame->shape.epoch < meta.frames[meta.current].epoch);
+    if (stale && entry.used != pg::CurrentTransaction()) {
+      Drop(at);
+    } else {
+      at = &(*at)->next;
+    }
+  }
+  while (cached_bytes + bytes > kCacheBytes) {
+    Cached** last = nullptr;
+    for (Cached** at = &cache; *at != nullptr; at = &(*at)->next) {
+      if ((*at)->used != pg::CurrentTransaction()) last = at;
+    }
+    if (last == nullptr) return;
+    Drop(last);
+  }
+}
+
+// Reads the stream of a frame. False: its pages are of another epoch by now. Locks: the frame's
+// pages (L4), one at a time.
+bool ReadStream(Relation rel, const IvfFrame& shape, float* floats, size_t n) {
+  for (uint32_t i = 0; i < shape.frame_pages; ++i) {
+    CHECK_FOR_INTERRUPTS();
+    const size_t start = size_t{i} * format::kMeanFloatsPerPage;
+    const pg::PageRef page = ReadInFile(rel, shape.first_block + i, BUFFER_LOCK_SHARE);
+    const bool right = IsPartOf(page.page, PageKind::kFrame, shape);
+    if (right) {
+      std::memcpy(floats + start, page.body(),
+                  sizeof(float) * std::min<size_t>(n - start, format::kMeanFloatsPerPage));
+    }
+    pg::Release(page);
+    if (!right) return false;
+  }
+  return std::all_of(floats, floats + n, [](float x) { return std::isfinite(x); });
+}
+
+// A frame from the cache, or read into it; null: it is not the index's any more.
+const Frame* LoadFrame(Relation rel, const IvfMeta& meta, const IvfFrame& shape) {
+  const pg::RelationFile file = pg::FileOf(rel);
+  for (Cached** at = &cache; *at != nullptr; at = &(*at)->next) {
+    Cached* entry = *at;
+    if (entry->meta.stamp != meta.stamp || !IsOfFile(*entry, file) ||
+        std::memcmp(&entry->frame->shape, &shape, sizeof shape) != 0) {
+      continue;
+    }
+    entry->used = pg::CurrentTransaction();
+    *at = entry->next;
+    entry->next = cache;
+    cache = entry;
+    return entry->frame;
+  }
+  const size_t floats = FrameFloats(meta, shape);
+  MakeRoom(file, meta, floats * sizeof(float));
+  // Until it is complete it is the statement's.
+  MemoryContext context =
+      AllocSetContextCreate(CurrentMemoryContext, "ann ivf lists", ALLOCSET_SMALL_SIZES);
+  float* stream = pg::AllocZero<float>(context, floats);
+  if (!ReadStream(rel, shape, stream, floats)) {
+    MemoryContextDelete(context);
+    return nullptr;
+  }
+  Cached* entry = pg::AllocZero<Cached>(context, 1);
+  *entry = {cache,
+            meta,
+            file,
+            MakeFrame(meta, shape, stream, context),
+            context,
+            floats * sizeof(float),
+            pg::CurrentTransaction()};
+  MemoryContextSetParent(context, TopMemoryContext);
+  cache = entry;
+  cached_bytes += entry->bytes;
+  return entry->frame;
+}
+
+// Whether a meta page that says the same has been checked: planning the layout takes microseconds.
+// Its last fields may differ.
+bool WasChecked(Relation rel, const IvfMeta& meta) {
+  return cache != nullptr && IsOfFile(*cache, pg::FileOf(rel)) &&
+         std::memcmp(&cache->meta, &meta, offsetof(IvfMeta, row_count)) == 0;
+}
+
+}  // namespace
+
+void Refresh(IndexView* view) {
+  // Each failure means that lists were trained anew since the meta page was read.
+  constexpr int kAttempts = 10;
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    view->meta = ReadMeta(view->rel);
+    if (!WasChecked(view->rel, view->meta)) CheckMeta(view->rel, view->meta);
+    const IvfMeta& meta = view->meta;
+    view->frame = LoadFrame(view->rel, meta, meta.frames[meta.current]);
+    view->training =
+        meta.training != 0 ? LoadFrame(view->rel, meta, meta.frames[1 - meta.current]) : nullptr;
+    if (view->frame != nullptr && (view->training != nullptr || meta.training == 0)) return;
+  }
+  pg::ReportCorrupted(view->rel, view->meta.frames[view->meta.current].first_block,
+                      "the centroids are not of the index");
+}
+
+void RefreshOther(IndexView* view) {
+  const IvfMeta before = view->meta;
+  Refresh(view);
+  const IvfMeta& now = view->meta;
+  if (std::memcmp(now.frames, before.frames, sizeof now.frames) == 0 &&
+      now.current == before.current && now.training == before.training) {
+    pg::ReportCorrupted(view->rel, before.frames[before.current].first_block,
+                        "a page of the lists in use is not theirs");
+  }
+}
+
+IndexView* OpenIndex(Relation rel, MemoryContext context) {
+  IndexView* view =
+      pg::Construct<IndexView>(MemoryContextAllocZero(context, sizeof(IndexView)), rel, IvfMeta{});
+  Refresh(view);
+  return view;
+}
+
+// --- pages of lists ----------------------------------------------------------------------------
+
+bool IsPartOf(const char* page, PageKind kind, const IvfFrame& shape) {
+  return !pg::IsBlank(page) && pg::KindOf(page) == kind &&
+         pg::TailOf(page)->epoch == static_cast<uint16_t>(shape.epoch);
+}
+
+// Locks: the directory page (L2), alone.
+bool ReadEntry(Relation rel, const IvfFrame& shape, uint32_t list, format::ListEntry* entry) {
+  const EntryPlace at = EntryAt(shape, list);
+  const pg::PageRef page = ReadInFile(rel, at.block, BUFFER_LOCK_SHARE);
+  const bool right = IsPartOf(page.page, PageKind::kDirectory, shape);
+  if (right) *entry = *EntryOn(page.page, at.index);
+  pg::Release(page);
+  return right;
+}
+
+void ChainGuard::Fail(BlockNumber block) const {
+  pg::ReportCorrupted(rel_, block, "a list runs in a circle");
+}
+
+bool IsSegmentOf(const char* page, uint32_t list, uint32_t generation) {
+  if (pg::IsBlank(page) || pg::KindOf(page) != PageKind::kCodes) return false;
+  const format::SegmentHeader* segment = SegmentOn(const_cast<char*>(page));
+  return segment->list == list && segment->generation == generation && segment->closed == 0;
+}
+
+void CheckSegment(const IndexView& view, const pg::PageRef& page) {
+  const format::SegmentHeader* segment = SegmentOn(page.page);
+  if (segment->rows > view.layout.segment_rows()) {
+    pg::ReportCorrupted(view.rel, page.block, "a code page holds more rows than fit");
+  }
+}
+
+bool IsRecordsOf(const char* page, uint32_t list, uint32_t generation, BlockNumber segment,
+                 uint32_t ordinal) {
+  if (pg::IsBlank(page) || pg::KindOf(page) != PageKind::kRecords) return false;
+  const format::RecordsHeader* records = RecordsOn(const_cast<char*>(page));
+  return records->list == list && records->generation == generation &&
+         records->segment == segment && records->ordinal == ordinal;
+}
+
+void InitSegment(const IndexView& view, char* page, uint32_t list, uint32_t generation) {
+  pg::InitPage(page, PageKind::kCodes, view.layout.SegmentEnd(0) - format::kPageHeaderBytes);
+  *SegmentOn(page) = {list, generation, 0, 0, 0};
+}
+
+void InitRecords(char* page, uint32_t list, uint32_t generation, BlockNumber segment,
+                 uint32_t ordinal) {
+  pg::InitPage(page, PageKind::kRecords, sizeof(format::RecordsHeader));
+  *RecordsOn(page) = {list, generation, segment, ordinal};
+}
+
+}  // namespace ann::ivf

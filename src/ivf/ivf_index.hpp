@@ -1,0 +1,170 @@
+// An index as its pages are read: meta page, frames, directory, and how pages are locked.
+#pragma once
+
+#include "format/ivf_format.hpp"
+#include "quant/list_codec.hpp"
+
+#include "ivf/ivf.hpp"
+#include "pg/page.hpp"
+
+namespace ann::ivf {
+
+inline constexpr BlockNumber kMetaBlock = 0;
+
+// Zeroed memory at a multiple of 64, as codecs and kernels want it. Goes with its context only.
+void* AllocAligned(MemoryContext context, size_t bytes);
+
+// The lists of an epoch: what vectors are coded and compared with. Lives in the backend's cache, to
+// the end of the transaction at least.
+struct Frame {
+  format::IvfFrame shape;
+  const float* mean;
+  const float* centroids;  // work vectors
+  quant::WorkSpace space;
+  quant::ListCodec codec;
+
+  const float* Centroid(uint32_t list) const { return centroids + size_t{list} * space.dims(); }
+};
+
+struct IndexView {
+  IndexView(Relation index, const format::IvfMeta& m) : rel(index), meta(m), layout(meta) {}
+  IndexView(const IndexView&) = delete;
+
+  Relation rel;
+  format::IvfMeta meta;
+  format::IvfLayout layout;
+  const Frame* frame = nullptr;     // in use
+  const Frame* training = nullptr;  // being filled, if one is
+
+  quant::Metric metric() const { return static_cast<quant::Metric>(meta.metric); }
+};
+
+// A meta page for an index that does not exist yet: layout chosen, nothing stored.
+// Errors: 54000 when rows cannot be laid out on pages.
+format::IvfMeta PlanMeta(quant::Metric metric, uint32_t dims, const Options& options);
+quant::ListCodecParams CodecParamsOf(const format::IvfMeta& meta, float pq_margin);
+// Rows of a block as the codec counts them.
+inline uint32_t CodecRows(const format::IvfMeta& meta) {
+  switch (meta.code_place) {
+    case format::CodePlace::kBlock:
+      return meta.block_rows;
+    case format::CodePlace::kRows:
+      return quant::kBlockRows;
+    default:
+      return 1;
+  }
+}
+
+// A frame of `lists` lists in memory of `context`. `floats`: the stream of its pages, which must
+// outlive it: mean, codebook, centroids.
+Frame* MakeFrame(const format::IvfMeta& meta, const format::IvfFrame& shape, const float* floats,
+                 MemoryContext context);
+inline size_t FrameFloats(const format::IvfMeta& meta, const format::IvfFrame& shape) {
+  return meta.dims + size_t{shape.codebook_floats} + size_t{shape.lists} * meta.dims;
+}
+
+// Reads the meta page. Errors: ERRCODE_INDEX_CORRUPTED. Locks: the meta page (L1), alone or under
+// a code page (L3).
+format::IvfMeta ReadMeta(Relation rel);
+// Checks a meta page. Errors: ERRCODE_INDEX_CORRUPTED, also for a format of another release.
+void CheckMeta(Relation rel, const format::IvfMeta& meta);
+// Lists of an index, for the planner.
+uint32_t ListsOf(Relation rel);
+// Opens an index; memory of the view from `context`.
+IndexView* OpenIndex(Relation rel, MemoryContext context);
+// Brings the view up to date. Locks: as ReadMeta, alone.
+void Refresh(IndexView* view);
+// The same when a page was not of the lists that the view knows: so there are others now.
+// Errors: ERRCODE_INDEX_CORRUPTED when there are not.
+void RefreshOther(IndexView* view);
+inline format::IvfMeta* MetaOn(char* page) {
+  return reinterpret_cast<format::IvfMeta*>(page + format::kPageHeaderBytes);
+}
+
+// A page of any kind of ours that another page names; it may be blank. Errors:
+// ERRCODE_INDEX_CORRUPTED, also when the file has no such page.
+pg::PageRef ReadInFile(Relation rel, BlockNumber block, int lock,
+                       BufferAccessStrategy strategy = nullptr);
+
+// --- directory
+struct EntryPlace {
+  BlockNumber block;
+  uint32_t index;
+};
+inline EntryPlace EntryAt(const format::IvfFrame& shape, uint32_t list) {
+  return {shape.first_block + shape.frame_pages + list / format::kEntriesPerPage,
+          list % format::kEntriesPerPage};
+}
+inline format::ListEntry* EntryOn(char* page, uint32_t index) {
+  return reinterpret_cast<format::ListEntry*>(page + format::kPageHeaderBytes) + index;
+}
+// False: the index has other lists by now. Locks: the directory page (L2), alone.
+bool ReadEntry(Relation rel, const format::IvfFrame& shape, uint32_t list,
+               format::ListEntry* entry);
+// Whether a page of a directory (or frame) is of these lists.
+bool IsPartOf(const char* page, format::PageKind kind, const format::IvfFrame& shape);
+inline uint32_t DirectoryPages(uint32_t lists) {
+  return static_cast<uint32_t>(DivUp(lists, format::kEntriesPerPage));
+}
+// The generation that a list of an epoch starts with.
+inline uint32_t FirstGeneration(uint32_t epoch) { return epoch << 16; }
+
+// --- code pages
+inline format::SegmentHeader* SegmentOn(char* page) {
+  return reinterpret_cast<format::SegmentHeader*>(page + format::kPageHeaderBytes);
+}
+inline uint32_t* RecordTableOn(const IndexView& view, char* page) {
+  return reinterpret_cast<uint32_t*>(page + view.layout.RecordTable());
+}
+inline format::BlockHeader* BlockOn(const IndexView& view, char* page, uint32_t block) {
+  return reinterpret_cast<format::BlockHeader*>(page + view.layout.BlockAt(block));
+}
+inline format::Tid* TidsOn(const IndexView& view, char* page, uint32_t block) {
+  return reinterpret_cast<format::Tid*>(page + view.layout.TidsAt(block));
+}
+inline uint8_t* CodesOn(const IndexView& view, char* page, uint32_t block) {
+  return reinterpret_cast<uint8_t*>(page + view.layout.CodesAt(block));
+}
+// Rows of a block, written ones.
+inline uint32_t RowsOfBlock(const IndexView& view, uint32_t rows, uint32_t block) {
+  return std::min<uint32_t>(rows - block * view.meta.block_rows, view.meta.block_rows);
+}
+// Whether a block's codes are in the order that is scanned fast: it is full.
+inline bool IsSealed(const IndexView& view, const quant::ListCodec& codec, uint32_t rows_of_block) {
+  return view.meta.code_place == format::CodePlace::kBlock && codec.fast_scan() &&
+         rows_of_block == view.meta.block_rows;
+}
+
+inline format::RecordsHeader* RecordsOn(char* page) {
+  return reinterpret_cast<format::RecordsHeader*>(page + format::kPageHeaderBytes);
+}
+
+// Counts the code pages of a chain. Errors: ERRCODE_INDEX_CORRUPTED when there are more than the
+// file has pages: it runs in a circle.
+class ChainGuard {
+ public:
+  explicit ChainGuard(Relation rel) : rel_(rel), left_(RelationGetNumberOfBlocks(rel)) {}
+  void Pass(BlockNumber block) {
+    if (left_-- == 0) Fail(block);
+  }
+
+ private:
+  [[noreturn]] void Fail(BlockNumber block) const;
+  Relation rel_;
+  BlockNumber left_;
+};
+
+// Whether a page is a code page of this list and generation; else the list has other pages now.
+bool IsSegmentOf(const char* page, uint32_t list, uint32_t generation);
+// What a code page of a list says of itself. Errors: ERRCODE_INDEX_CORRUPTED.
+void CheckSegment(const IndexView& view, const pg::PageRef& page);
+// Whether a page holds the records of place `ordinal` of a code page.
+bool IsRecordsOf(const char* page, uint32_t list, uint32_t generation, BlockNumber segment,
+                 uint32_t ordinal);
+
+// Fills a page that is new to the list. The slot area is empty.
+void InitSegment(const IndexView& view, char* page, uint32_t list, uint32_t generation);
+void InitRecords(char* page, uint32_t list, uint32_t generation, BlockNumber segment,
+                 uint32_t ordinal);
+
+}  // namespace ann::ivf

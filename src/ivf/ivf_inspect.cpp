@@ -1,0 +1,124 @@
+// What ann_index_stats says of an ivf index.
+#include "ivf/ivf_inspect.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "am/inspect.hpp"
+#include "ivf/ivf.hpp"
+#include "ivf/ivf_index.hpp"
+
+#include "pg/alloc.hpp"
+
+namespace ann::ivf {
+
+using format::ListEntry;
+using format::PageKind;
+
+namespace {
+
+struct Counts {
+  uint32_t empty;
+  int64 largest;
+  int64 live, dead;
+  double squares;  // of the lists' lengths
+  int64 code_pages, record_pages;
+};
+
+const char* QuantizerName(uint8_t quantizer) {
+  switch (static_cast<quant::Quantizer>(quantizer)) {
+    case quant::Quantizer::kRabitq:
+      return "rabitq";
+    case quant::Quantizer::kSq8:
+      return "sq8";
+    case quant::Quantizer::kPq:
+      return "pq";
+    default:
+      return "flat";
+  }
+}
+
+// Locks: code pages (L3), one at a time. False: the list has got other pages meanwhile.
+bool CountList(const IndexView& view, uint32_t list, const ListEntry& entry, int64* live,
+               Counts* counts) {
+  ChainGuard guard(view.rel);
+  for (BlockNumber block = entry.head; block != 0;) {
+    CHECK_FOR_INTERRUPTS();
+    guard.Pass(block);
+    const pg::PageRef page = ReadInFile(view.rel, block, BUFFER_LOCK_SHARE);
+    if (!IsSegmentOf(page.page, list, entry.generation)) {
+      pg::Release(page);
+      return false;
+    }
+    CheckSegment(view, page);
+    const uint32_t rows = SegmentOn(page.page)->rows;
+    ++counts->code_pages;
+    for (uint32_t b = 0; b * view.meta.block_rows < rows; ++b) {
+      const int n = __builtin_popcount(BlockOn(view, page.page, b)->live);
+      *live += n;
+      counts->dead += RowsOfBlock(view, rows, b) - n;
+    }
+    for (uint32_t i = 0; i < view.meta.record_pages; ++i) {
+      counts->record_pages += RecordTableOn(view, page.page)[i] != 0;
+    }
+    block = SegmentOn(page.page)->next;
+    pg::Release(page);
+  }
+  return true;
+}
+
+Counts CountLists(const IndexView& view) {
+  const format::IvfFrame& shape = view.frame->shape;
+  Counts counts{};
+  for (uint32_t list = 0; list < shape.lists; ++list) {
+    uint32_t seen_generation = 0;
+    for (bool done = false, repeated = false; !done; repeated = true) {
+      ListEntry entry;
+      if (!ReadEntry(view.rel, shape, list, &entry)) return counts;
+      if (repeated && entry.generation == seen_generation) {
+        pg::ReportCorrupted(view.rel, EntryAt(shape, list).block,
+                            "the directory leads to pages of another list");
+      }
+      seen_generation = entry.generation;
+      Counts with = counts;
+      int64 live = 0;
+      done = CountList(view, list, entry, &live, &with);
+      if (!done) continue;
+      counts = with;
+      counts.live += live;
+      counts.empty += live == 0;
+      counts.largest = std::max(counts.largest, live);
+      counts.squares += static_cast<double>(live) * live;
+    }
+  }
+  return counts;
+}
+
+}  // namespace
+
+Datum Stats(Relation index, TupleDesc desc) {
+  const IndexView& view = *OpenIndex(index, CurrentMemoryContext);
+  const format::IvfMeta& meta = view.meta;
+  const format::IvfFrame& shape = view.frame->shape;
+  const Counts counts = CountLists(view);
+  const double live = static_cast<double>(counts.live);
+  am::RowWriter row(desc);
+  row.Int(meta.version).Int(static_cast<int32>(meta.dims)).Text(am::MetricName(meta.metric));
+  row.Null().Null().Null().Null();
+  row.Int(meta.second_bits).Null().Null();
+  row.Big(counts.live).Big(counts.dead).Null().Null().Null().Null().Null();
+  row.Null().Null().Null().Null().Null();
+  row.Big(int64{RelationGetNumberOfBlocks(index)} * BLCKSZ);
+  row.Big(shape.epoch).Big(static_cast<int64>(meta.trained_rows)).Bool(meta.training != 0);
+  row.Text(QuantizerName(meta.quantizer)).Int(static_cast<int32>(shape.lists));
+  row.Int(static_cast<int32>(counts.empty)).Big(counts.largest);
+  // 1 when all lists are equally long; how many times more rows a search meets than then.
+  row.Float(live > 0 ? counts.squares * shape.lists / (live * live) : 1);
+  // How many times as long the index is as when its lists were made.
+  row.Float(meta.trained_rows > 0 ? live / static_cast<double>(meta.trained_rows) : 0);
+  row.Big(counts.code_pages).Big(counts.record_pages);
+  row.Big(int64{shape.frame_pages} + shape.directory_pages);
+  return row.Finish();
+}
+
+}  // namespace ann::ivf

@@ -1,0 +1,21 @@
+// Pages for lists: taking, giving back, growing the file.
+//
+// Pages of no list are found through the free space map, which is not WAL-logged: a page that it
+// names is verified. A page that was taken and not used, after an error, is found again by vacuum.
+#pragma once
+
+#include "ivf/ivf_index.hpp"
+
+namespace ann::ivf {
+
+// A page of no list, locked exclusively: blank or PageKind::kFree. May be called with other taken
+// pages locked, but no page of a list. Locks: the page (L6); L5 for the moment of growing.
+pg::PageRef TakePage(Relation rel);
+// Unlocks a page that was taken and not used.
+void GiveBack(Relation rel, const pg::PageRef& page);
+// Makes pages that nothing leads to any more free. Locks: the pages (L6), up to four at a time.
+void FreePages(Relation rel, const BlockNumber* blocks, size_t n);
+// Appends `n` consecutive blank pages; the first. Locks: L5.
+BlockNumber AppendBlank(Relation rel, uint32_t n);
+
+}  // namespace ann::ivf

@@ -1,0 +1,82 @@
+# Retraining beside others: a statement that began to insert before it goes on while it copies and after it has
+# switched, a scan goes on across the switch, and one that is cancelled anywhere leaves an index that the next vacuum
+# puts in order.
+use strict;
+use warnings;
+use Test::More;
+use IPC::Run;
+use AnnTest qw(new_node load_random at_stop cancel_at is_intact no_crash);
+
+my $node = new_node('ivf_retrain');
+load_random($node, 'pool', 1000, 32);
+sub sql { return $node->safe_psql('postgres', $_[0]); }
+sql(q{
+CREATE TABLE t (id int, v vector(32));
+INSERT INTO t SELECT * FROM pool WHERE id <= 500;
+CREATE INDEX t_v ON t USING ivf (v vector_l2_ops) WITH (lists = 20);
+-- Waits while somebody holds advisory lock 2.
+CREATE FUNCTION wait_for(wanted bool) RETURNS bool LANGUAGE plpgsql AS $$
+BEGIN
+  IF wanted THEN PERFORM pg_advisory_lock_shared(2); PERFORM pg_advisory_unlock_shared(2); END IF;
+  RETURN true;
+END $$});
+
+my $every_row = q{SELECT lacking, again FROM lost('t', '<->', (SELECT v FROM pool WHERE id = 1))};
+
+sub in_background
+{
+	my ($out, @statements) = @_;
+	return IPC::Run::start([ 'psql', '-XAtq', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr('postgres') . ' application_name=beside', map { ('-c', $_) } @statements ],
+		'>', $out, '2>', $out);
+}
+
+sub wait_for_lock
+{
+	my ($granted) = @_;
+	return $node->poll_query_until('postgres', "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND objid = 2 AND granted = $granted)");
+}
+
+# Runs `statements` up to where they wait, retrains up to `point`, lets them go on to their end, then the retraining.
+sub beside
+{
+	my ($point, @statements) = @_;
+	my ($held, $out) = ('', '');
+	my $holder = in_background(\$held, 'SELECT pg_advisory_lock(2)', 'SELECT pg_sleep(10000)');
+	wait_for_lock('true');
+	my $session = in_background(\$out, 'SET enable_seqscan = off; SET enable_sort = off', @statements);
+	wait_for_lock('false');
+	my $said = at_stop($node, $point, 1, sub {
+			sql(q{SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND objid = 2 AND granted});
+			$node->poll_query_until('postgres', q{SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'beside')});
+			sql(q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'holder1'});
+		}, q{SELECT ann_retrain('t_v')});
+	$session->finish;
+	$holder->finish;
+	return "$said$out";
+}
+
+for my $point ('retrain.begun', 'retrain.copied', 'retrain.switched')
+{
+	sql('DELETE FROM t WHERE id > 500; VACUUM t');
+	is(beside($point, 'INSERT INTO t SELECT id, v FROM pool WHERE id > 500 AND wait_for(id = 600)'), "\n", "an insert, $point");
+	is(sql('SELECT count(*) FROM t'), 1000, "$point: all rows are there");
+	is(sql($every_row), '0|0', "$point: every row is found once");
+	is_intact($node, 't_v', "$point: intact");
+	is(beside($point, q{SELECT count(*), count(DISTINCT id) FROM (SELECT id, wait_for(row_number() OVER () = 300) FROM
+	  (SELECT id FROM t ORDER BY v <-> (SELECT v FROM pool WHERE id = 1)) a) b}), "\n1000|1000\n", "a scan, $point");
+}
+
+for my $point ('retrain.begun', 'retrain.copied', 'retrain.switched')
+{
+	cancel_at($node, $point, 1, "cancelled: $point", q{SELECT ann_retrain('t_v')});
+	is_intact($node, 't_v', "cancelled at $point: intact");
+	is(sql($every_row), '0|0', "cancelled at $point: every row is found once");
+	sql('DELETE FROM t WHERE id = 1000; VACUUM (INDEX_CLEANUP ON) t; INSERT INTO t SELECT * FROM pool WHERE id = 1000');
+	is(sql(q{SELECT recentring FROM ann_index_stats('t_v')}), 'f', "cancelled at $point: the vacuum discards what there is");
+	is_intact($node, 't_v', "cancelled at $point: intact after the vacuum");
+	is(sql($every_row), '0|0', "cancelled at $point: every row is found once after it");
+}
+no_crash($node, 'no crash');
+
+$node->stop;
+done_testing();
