@@ -63,8 +63,10 @@ struct IvfMeta {
   uint32_t training;      // 1: the other one is being filled, inserts go to both
   uint64_t row_count;     // as of the last build or vacuum
   uint64_t trained_rows;  // that the lists were made for
+  // Bit i: the lists of the epoch i before the newest have been in use.
+  uint64_t used_epochs;
 };
-static_assert(sizeof(IvfMeta) == 152 && alignof(IvfMeta) == 8);
+static_assert(sizeof(IvfMeta) == 160 && alignof(IvfMeta) == 8);
 static_assert(offsetof(IvfMeta, dims) == 16 && offsetof(IvfMeta, seed) == 48 &&
               offsetof(IvfMeta, frames) == 64 && offsetof(IvfMeta, current) == 128 &&
               offsetof(IvfMeta, row_count) == 136);

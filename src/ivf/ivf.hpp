@@ -36,6 +36,8 @@ struct Options {
 // The options of an index of so many dimensions, defaults filled in. Errors: 22023 when they
 // contradict each other or the dimensions.
 Options OptionsOf(Relation index, uint32_t dims);
+// Option `lists` alone: others that were set later may contradict the dimensions.
+int ListsOption(Relation index);
 
 // --- settings (ivf.*, ivfflat.*) ----------------------------------------------------------------
 struct Settings {

@@ -200,6 +200,12 @@ Options FlatOptionsOf(Relation index) {
 
 }  // namespace
 
+int ListsOption(Relation index) {
+  if (IsFlat(index)) return FlatOptionsOf(index).lists;
+  const auto* options = reinterpret_cast<const IvfOptions*>(index->rd_options);
+  return options != nullptr ? options->lists : kDefaultLists;
+}
+
 Options OptionsOf(Relation index, uint32_t dims) {
   if (IsFlat(index)) return FlatOptionsOf(index);
   IvfOptions options{0,

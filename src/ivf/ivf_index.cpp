@@ -112,6 +112,7 @@ IvfMeta PlanMeta(Metric metric, uint32_t dims, const Options& options) {
   // Fixed: the same table gives the same lists, on every machine.
   meta.seed = Mix64(dims);
   meta.stamp = MakeStamp();
+  meta.used_epochs = 1;
   if (!PlanSizes(&meta)) {
     ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
                     errmsg("codes of %u dimensions do not fit a page", dims),
@@ -167,6 +168,20 @@ void CheckMeta(Relation rel, const IvfMeta& meta) {
       (dims > 0 && meta.dims != static_cast<uint32_t>(dims))) {
     pg::ReportCorrupted(rel, kMetaBlock, "metric or dimensions are not the column's");
   }
+}
+
+uint32_t NewestEpoch(const IvfMeta& meta) {
+  return std::max(meta.frames[0].epoch, meta.frames[1].epoch);
+}
+
+bool WasUsed(Relation rel, const IvfMeta& meta, uint32_t epoch) {
+  const uint32_t age = NewestEpoch(meta) - epoch;
+  if (age >= 64) {
+    ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
+                    errmsg("index \"%s\" was trained anew too often while a row was added",
+                           RelationGetRelationName(rel))));
+  }
+  return (meta.used_epochs >> age & 1) != 0;
 }
 
 // Locks: the meta page (L1), alone or under L3.

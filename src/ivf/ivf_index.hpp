@@ -77,6 +77,10 @@ void Refresh(IndexView* view);
 // The same when a page was not of the lists that the view knows: so there are others now.
 // Errors: ERRCODE_INDEX_CORRUPTED when there are not.
 void RefreshOther(IndexView* view);
+uint32_t NewestEpoch(const format::IvfMeta& meta);
+// Whether lists that were being trained have ever come into use. Errors: 55006 when that was 64
+// epochs ago.
+bool WasUsed(Relation rel, const format::IvfMeta& meta, uint32_t epoch);
 inline format::IvfMeta* MetaOn(char* page) {
   return reinterpret_cast<format::IvfMeta*>(page + format::kPageHeaderBytes);
 }

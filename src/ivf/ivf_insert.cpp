@@ -44,22 +44,19 @@ class Inserter {
 
   void Insert(const float* x, format::Tid tid) {
     tid_ = tid;
+    // The trainer passes a twin over: it must get to the lists being trained, or, when these have
+    // come into use meanwhile, to those that have been made of them since.
     for (;;) {
-      const Frame* frame = view_.frame;
-      const Frame* training = view_.training;
-      Encode(*frame, x);
-      if (!Append(*frame, training)) {
-        Reload();
-        continue;
-      }
-      if (training != nullptr) InsertInto(training->shape.epoch, x);
-      return;
+      const uint32_t epoch = AddInUse(x);
+      if (epoch == 0) return;
+      pg::StopPoint("insert.twin");
+      if (AddTrained(epoch, x) || !WasUsed(view_.rel, view_.meta, epoch)) return;
     }
   }
 
   bool InsertTrained(const float* x, format::Tid tid) {
     tid_ = tid;
-    return view_.training != nullptr && InsertInto(view_.training->shape.epoch, x);
+    return view_.training != nullptr && AddTrained(view_.training->shape.epoch, x);
   }
 
  private:
@@ -80,16 +77,26 @@ class Inserter {
     RefreshOther(&view_);
   }
 
-  // Adds the row to the lists of an epoch, in use or being trained. False: there are none.
-  bool InsertInto(uint32_t epoch, const float* x) {
+  // Adds the row to the lists in use, as a twin if others are being trained: returns the epoch of
+  // these, or 0.
+  uint32_t AddInUse(const float* x) {
     for (;;) {
-      const Frame* frame = view_.training;
-      if (frame == nullptr || frame->shape.epoch != epoch) frame = view_.frame;
-      if (frame->shape.epoch != epoch) return false;
-      Encode(*frame, x);
-      if (Append(*frame, nullptr, false)) return true;
+      const Frame* training = view_.training;
+      Encode(*view_.frame, x);
+      pg::StopPoint("insert.chosen");
+      if (Append(*view_.frame, training)) return training != nullptr ? training->shape.epoch : 0;
       Reload();
     }
+  }
+
+  // Adds the row to the lists of an epoch that is being trained. False: it is not, any more.
+  bool AddTrained(uint32_t epoch, const float* x) {
+    while (view_.training != nullptr && view_.training->shape.epoch == epoch) {
+      Encode(*view_.training, x);
+      if (Append(*view_.training, nullptr)) return true;
+      Reload();
+    }
+    return false;
   }
 
   void Encode(const Frame& frame, const float* x) {
@@ -104,39 +111,34 @@ class Inserter {
   }
 
   // False: the index has other lists now. `training`: where the row is about to be added, too.
-  // `in_use`: the lists must be those in use, and nothing else be under way.
-  bool Append(const Frame& frame, const Frame* training, bool in_use = true) {
+  bool Append(const Frame& frame, const Frame* training) {
     in_hand_ = 0;
+    missed_ = {};
     Outcome outcome = Outcome::kAgain;
-    for (int attempt = 0; outcome == Outcome::kAgain; ++attempt) {
-      // Others fill or move the list: each time somebody gets on.
-      if (attempt == 1000) {
-        pg::ReportCorrupted(view_.rel, EntryAt(frame.shape, list_).block,
-                            "the directory leads to no page of the list");
-      }
-      outcome = Try(frame, training, in_use);
-    }
+    // Others fill or move the list: each time somebody gets on.
+    while (outcome == Outcome::kAgain) outcome = Try(frame, training);
     while (in_hand_ > 0) GiveBack(view_.rel, hand_[--in_hand_]);
     return outcome == Outcome::kDone;
   }
 
-  Outcome Try(const Frame& frame, const Frame* training, bool in_use) {
+  Outcome Try(const Frame& frame, const Frame* training) {
     ListEntry entry;
     if (!ReadEntry(view_.rel, frame.shape, list_, &entry)) return Outcome::kOtherLists;
+    if (in_hand_ == 0) pg::StopPoint("insert.listed");
     if (entry.tail == 0) return AddSegment(frame, entry);
     // L3.
     const pg::PageRef page = ReadInFile(view_.rel, entry.tail, BUFFER_LOCK_EXCLUSIVE);
     const SegmentHeader* segment = SegmentOn(page.page);
     if (!IsSegmentOf(page.page, list_, entry.generation) || segment->next != 0) {
       pg::Release(page);
-      return Outcome::kAgain;
+      return Missed(frame, entry);
     }
     CheckSegment(view_, page);
     if (segment->rows == view_.layout.segment_rows()) {
       pg::Release(page);
       return AddSegment(frame, entry);
     }
-    if (in_use && !IsUpToDate()) {
+    if (!IsUpToDate()) {
       pg::Release(page);
       return Outcome::kOtherLists;
     }
@@ -149,6 +151,21 @@ class Inserter {
     Write(frame, page, training);
     pg::Release(page);
     return Outcome::kDone;
+  }
+
+  // The directory led to a page that is not the list's last. When it has said so twice, nobody has
+  // filled or moved the list in between: then these are former lists, whose pages become free
+  // before their directory does.
+  Outcome Missed(const Frame& frame, const ListEntry& entry) {
+    if (entry.tail != missed_.tail || entry.generation != missed_.generation) {
+      missed_ = entry;
+      return Outcome::kAgain;
+    }
+    if (IsUpToDate()) {
+      pg::ReportCorrupted(view_.rel, EntryAt(frame.shape, list_).block,
+                          "the directory leads to no page of the list");
+    }
+    return Outcome::kOtherLists;
   }
 
   // Whether the lists in use, and those being trained, are those that the view knows: asked under
@@ -186,7 +203,9 @@ class Inserter {
       // L3. Whoever appends a segment or moves the list holds the directory page.
       tail = ReadInFile(view_.rel, seen.tail, BUFFER_LOCK_EXCLUSIVE);
       if (!IsSegmentOf(tail.page, list_, seen.generation) || SegmentOn(tail.page)->next != 0) {
-        pg::ReportCorrupted(view_.rel, seen.tail, "the directory leads to no page of the list");
+        pg::Release(tail);
+        pg::Release(directory);
+        return Missed(frame, seen);
       }
     }
     const pg::PageRef added = hand_[--in_hand_];
@@ -305,6 +324,7 @@ class Inserter {
   uint8_t* open_;    // a block
   uint32_t list_ = 0;
   format::Tid tid_{};
+  ListEntry missed_{};             // led to a page that was not the list's last
   pg::PageRef hand_[kMostPieces];  // taken pages, locked
   uint32_t in_hand_ = 0;
 };

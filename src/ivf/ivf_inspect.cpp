@@ -38,7 +38,8 @@ const char* QuantizerName(uint8_t quantizer) {
   }
 }
 
-// Locks: code pages (L3), one at a time. False: the list has got other pages meanwhile.
+// Locks: code pages (L3), one at a time. False: the list has got other pages meanwhile, or the
+// index has other lists.
 bool CountList(const IndexView& view, uint32_t list, const ListEntry& entry, int64* live,
                Counts* counts) {
   ChainGuard guard(view.rel);
@@ -67,28 +68,35 @@ bool CountList(const IndexView& view, uint32_t list, const ListEntry& entry, int
   return true;
 }
 
-Counts CountLists(const IndexView& view) {
-  const format::IvfFrame& shape = view.frame->shape;
+// Counts a list. False: the index has other lists by now.
+bool CountEntry(const IndexView& view, uint32_t list, Counts* counts) {
+  uint32_t seen_generation = 0;
+  for (bool repeated = false;; repeated = true) {
+    ListEntry entry;
+    if (!ReadEntry(view.rel, view.frame->shape, list, &entry)) return false;
+    // It has not moved: pages of former lists become free before their directory does.
+    if (repeated && entry.generation == seen_generation) return false;
+    seen_generation = entry.generation;
+    Counts with = *counts;
+    int64 live = 0;
+    if (!CountList(view, list, entry, &live, &with)) continue;
+    *counts = with;
+    counts->live += live;
+    counts->empty += live == 0;
+    counts->largest = std::max(counts->largest, live);
+    counts->squares += static_cast<double>(live) * live;
+    return true;
+  }
+}
+
+Counts CountLists(IndexView* view) {
   Counts counts{};
-  for (uint32_t list = 0; list < shape.lists; ++list) {
-    uint32_t seen_generation = 0;
-    for (bool done = false, repeated = false; !done; repeated = true) {
-      ListEntry entry;
-      if (!ReadEntry(view.rel, shape, list, &entry)) return counts;
-      if (repeated && entry.generation == seen_generation) {
-        pg::ReportCorrupted(view.rel, EntryAt(shape, list).block,
-                            "the directory leads to pages of another list");
-      }
-      seen_generation = entry.generation;
-      Counts with = counts;
-      int64 live = 0;
-      done = CountList(view, list, entry, &live, &with);
-      if (!done) continue;
-      counts = with;
-      counts.live += live;
-      counts.empty += live == 0;
-      counts.largest = std::max(counts.largest, live);
-      counts.squares += static_cast<double>(live) * live;
+  for (uint32_t list = 0; list < view->frame->shape.lists;) {
+    if (CountEntry(*view, list, &counts)) {
+      ++list;
+    } else {
+      RefreshOther(view);
+      counts = {}, list = 0;
     }
   }
   return counts;
@@ -97,10 +105,10 @@ Counts CountLists(const IndexView& view) {
 }  // namespace
 
 Datum Stats(Relation index, TupleDesc desc) {
-  const IndexView& view = *OpenIndex(index, CurrentMemoryContext);
+  IndexView& view = *OpenIndex(index, CurrentMemoryContext);
+  const Counts counts = CountLists(&view);
   const format::IvfMeta& meta = view.meta;
   const format::IvfFrame& shape = view.frame->shape;
-  const Counts counts = CountLists(view);
   const double live = static_cast<double>(counts.live);
   am::RowWriter row(desc);
   row.Int(meta.version).Int(static_cast<int32>(meta.dims)).Text(am::MetricName(meta.metric));

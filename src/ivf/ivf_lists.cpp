@@ -143,6 +143,11 @@ bool NoteKey(ScanState& s, float key) {
   return true;
 }
 
+void NoteAllKeys(ScanState& s) {
+  s.top.clear();
+  for (const Candidate& c : s.candidates) NoteKey(s, c.key);
+}
+
 namespace {
 
 // A candidate whose key is known as well as the list's pages tell it.
@@ -429,15 +434,15 @@ bool ReadNext(ScanState& s, bool* improved) {
     } else if (!ReadEntryPinned(s, list, &entry)) {
       return false;
     }
-    if (repeated && entry.generation == seen_generation) {
-      pg::ReportCorrupted(s.view->rel, EntryAt(frame.shape, list).block,
-                          "the directory leads to pages of another list");
-    }
+    // The list has not moved, so it is one of former lists, whose pages become free before their
+    // directory does.
+    if (repeated && entry.generation == seen_generation) return false;
     seen_generation = s.read.back().generation = entry.generation;
     s.candidates.resize(before);
     s.segments.resize(segments);
     s.rest.resize(rest);
     s.fresh.clear();
+    if (repeated) NoteAllKeys(s);
     if (ReadChain(s, entry)) break;
   }
   ++s.next_probe;

@@ -114,6 +114,8 @@ bool MayProbe(const ScanState& s);
 void NextRound(ScanState& s);
 // Notes a key that may be among the `target` least. True: it is, as far as is known.
 bool NoteKey(ScanState& s, float key);
+// Notes those of all candidates anew.
+void NoteAllKeys(ScanState& s);
 // Copies a candidate's record to s.record. False: the list has other pages by now.
 bool ReadRecord(ScanState& s, const Candidate& c);
 

@@ -2,8 +2,11 @@
 
 #include <cstring>
 
+#include "core/vec.hpp"
 #include "ivf/ivf_space.hpp"
 #include "ivf/ivf_write.hpp"
+
+#include "pg/alloc.hpp"
 
 namespace ann::ivf {
 
@@ -15,6 +18,18 @@ using format::SegmentHeader;
 namespace {
 
 using Alloc = pg::PgAllocator<std::byte>;
+using Blocks = VecOf<BlockNumber, Alloc>;
+using OwnedPages = VecOf<OwnedPage, Alloc>;
+
+// Notes a code page and the pages of its records, all of one list.
+void NotePages(const IndexView& view, const pg::PageRef& page, OwnedPages& pages) {
+  const OwnedPage owner = OwnedBy(page);
+  pages.push_back(owner);
+  for (uint32_t i = 0; i < view.meta.record_pages; ++i) {
+    const BlockNumber block = RecordTableOn(view, page.page)[i];
+    if (block != 0) pages.push_back({block, PageKind::kRecords, owner.list, owner.generation});
+  }
+}
 
 // One list on its way to other pages.
 class Mover {
@@ -66,18 +81,10 @@ class Mover {
       const SegmentHeader segment = *SegmentOn(image_);
       for (; copied_ < segment.rows; ++copied_) CopyRow(copied_, segment.rows);
       if (segment.next == 0) return;
-      NoteOldPages();
+      NotePages(view_, {InvalidBuffer, image_, at_}, old_);
       guard_.Pass(at_);
       at_ = segment.next;
       copied_ = 0;
-    }
-  }
-
-  void NoteOldPages() {
-    old_.push_back(at_);
-    for (uint32_t i = 0; i < view_.meta.record_pages; ++i) {
-      const BlockNumber block = RecordTableOn(view_, image_)[i];
-      if (block != 0) old_.push_back(block);
     }
   }
 
@@ -188,7 +195,7 @@ class Mover {
     }
     pg::Release(tail);
     pg::Release(directory);
-    if (complete) NoteOldPages();
+    if (complete) NotePages(view_, {InvalidBuffer, image_, at_}, old_);
     return complete;
   }
 
@@ -198,9 +205,9 @@ class Mover {
   ChainGuard guard_;
   SegmentPacker packer_;
   ListEntry entry_{};
-  Blocks old_;    // pages of the list as it was
-  Blocks fresh_;  // of the segment that is being packed: code page, records
-  char* image_;   // the old code page at hand
+  OwnedPages old_;  // of the list as it was
+  Blocks fresh_;    // of the segment that is being packed: code page, records
+  char* image_;     // the old code page at hand
   uint8_t* row_;
   uint8_t* record_;
   BlockNumber at_ = 0;   // old code page
@@ -257,7 +264,7 @@ void RepackList(IndexView& view, uint32_t list, MemoryContext context) {
 namespace {
 
 // All pages of a list.
-void CollectPages(const IndexView& view, uint32_t list, const ListEntry& entry, Blocks& pages) {
+void CollectPages(const IndexView& view, uint32_t list, const ListEntry& entry, OwnedPages& pages) {
   ChainGuard guard(view.rel);
   for (BlockNumber block = entry.head; block != 0;) {
     CHECK_FOR_INTERRUPTS();
@@ -265,13 +272,7 @@ void CollectPages(const IndexView& view, uint32_t list, const ListEntry& entry, 
     // L3, alone.
     const pg::PageRef page = ReadInFile(view.rel, block, BUFFER_LOCK_SHARE);
     const bool right = IsSegmentOf(page.page, list, entry.generation);
-    if (right) {
-      pages.push_back(block);
-      for (uint32_t i = 0; i < view.meta.record_pages; ++i) {
-        const BlockNumber record = RecordTableOn(view, page.page)[i];
-        if (record != 0) pages.push_back(record);
-      }
-    }
+    if (right) NotePages(view, page, pages);
     block = right ? SegmentOn(page.page)->next : 0;
     pg::Release(page);
   }
@@ -280,7 +281,7 @@ void CollectPages(const IndexView& view, uint32_t list, const ListEntry& entry, 
 }  // namespace
 
 void FreeFrame(IndexView& view, const IvfFrame& shape, MemoryContext context) {
-  Blocks pages{Alloc(context)};
+  OwnedPages pages{Alloc(context)};
   for (uint32_t list = 0; list < shape.lists; ++list) {
     pg::VacuumDelay();
     ListEntry entry;
@@ -289,9 +290,11 @@ void FreeFrame(IndexView& view, const IvfFrame& shape, MemoryContext context) {
     CollectPages(view, list, entry, pages);
     FreePages(view.rel, pages.data(), pages.size());
   }
+  pg::StopPoint("free.lists");
   pages.clear();
   for (uint32_t i = 0; i < shape.frame_pages + shape.directory_pages; ++i) {
-    pages.push_back(shape.first_block + i);
+    const PageKind kind = i < shape.frame_pages ? PageKind::kFrame : PageKind::kDirectory;
+    pages.push_back({shape.first_block + i, kind, static_cast<uint16_t>(shape.epoch), 0});
   }
   FreePages(view.rel, pages.data(), pages.size());
 }
@@ -312,23 +315,21 @@ void DiscardTraining(IndexView* view, MemoryContext context) {
 
 void SweepPages(IndexView& view, const uint8_t* used, BlockNumber end,
                 BufferAccessStrategy strategy, MemoryContext context) {
-  Blocks lost{Alloc(context)};
+  OwnedPages lost{Alloc(context)};
   for (BlockNumber block = kMetaBlock + 1; block < end; ++block) {
     if (used[block] != 0 || Contains(view.frame->shape, block)) continue;
     pg::VacuumDelay();
     // L6: nothing leads here.
     const pg::PageRef page = ReadInFile(view.rel, block, BUFFER_LOCK_SHARE, strategy);
-    const bool blank = pg::IsBlank(page.page);
-    const PageKind kind = blank ? PageKind::kFree : pg::KindOf(page.page);
-    const SegmentHeader segment = *SegmentOn(page.page);
+    const OwnedPage owned = OwnedBy(page);
     const format::RecordsHeader records = *RecordsOn(page.page);
     pg::Release(page);
-    if (kind == PageKind::kFree) {
+    if (owned.kind == PageKind::kFree) {
       RecordFreeIndexPage(view.rel, block);
-    } else if (kind == PageKind::kCodes
-                   ? !LeadsTo(view, *view.frame, segment.list, block)
-                   : kind != PageKind::kRecords || !IsNamed(view, records, block)) {
-      lost.push_back(block);
+    } else if (owned.kind == PageKind::kCodes
+                   ? !LeadsTo(view, *view.frame, owned.list, block)
+                   : owned.kind != PageKind::kRecords || !IsNamed(view, records, block)) {
+      lost.push_back(owned);
     }
   }
   FreePages(view.rel, lost.data(), lost.size());

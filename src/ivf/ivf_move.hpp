@@ -3,12 +3,7 @@
 
 #include "ivf/ivf_index.hpp"
 
-#include "core/vec.hpp"
-#include "pg/alloc.hpp"
-
 namespace ann::ivf {
-
-using Blocks = VecOf<BlockNumber, pg::PgAllocator<std::byte>>;
 
 // Writes the live rows of a list to pages of its own, which then are the list; the old pages become
 // free. Rows may be added meanwhile. Only under the table's lock for vacuum. Locks: README,

@@ -29,10 +29,39 @@ using format::PageKind;
 
 namespace {
 
-// Other lists are made when there should be so many times as many.
-constexpr uint32_t kOutgrown = 2;
+// Other lists are made when there should be so many times as many, and the index has so many times
+// the rows: more lists than a clustering finds (rows may all be equal) are not looked for again and
+// again. Where the number of lists follows the rows it is as their root.
+constexpr uint32_t kOutgrownLists = 2;
+constexpr double kOutgrownRows = 2, kOutgrownRowsOfAutomatic = 4;
 
 void Tick(void*, cluster::Phase, uint64_t, uint64_t) { pg::VacuumDelay(); }
+
+// Copies each code page of all lists to `image`, and calls `visit`. Only under the table's lock for
+// vacuum. Locks: L2, L3, one at a time.
+template <class Visit>
+void VisitSegments(const IndexView& view, const IvfFrame& shape, char* image, Visit&& visit) {
+  for (uint32_t list = 0; list < shape.lists; ++list) {
+    ListEntry entry{};
+    bool right = ReadEntry(view.rel, shape, list, &entry);
+    ChainGuard guard(view.rel);
+    for (BlockNumber block = entry.head; right && block != 0; block = SegmentOn(image)->next) {
+      pg::VacuumDelay();
+      guard.Pass(block);
+      const pg::PageRef page = ReadInFile(view.rel, block, BUFFER_LOCK_SHARE);
+      std::memcpy(image, page.page, format::kPageSize);
+      pg::Release(page);
+      right = IsSegmentOf(image, list, entry.generation);
+      if (!right) break;
+      CheckSegment(view, {InvalidBuffer, image, block});
+      visit();
+    }
+    if (!right) {
+      pg::ReportCorrupted(view.rel, EntryAt(shape, list).block,
+                          "the directory leads to pages of another list");
+    }
+  }
+}
 
 // The table's rows by TID.
 class RowReader {
@@ -110,41 +139,56 @@ class Trainer {
     cluster::Progress progress;
     progress.tick = Tick;
     IvfFrame shape{};
-    const int lists = OptionsOf(view_.rel, meta.dims).lists;
     float* stream = TrainOnTable(
-        view_, heap_, info, lists, progress, [] {}, &shape, context_);
-    shape.epoch = std::max(meta.frames[0].epoch, meta.frames[1].epoch) + 1;
-    shape.first_block = AppendBlank(view_.rel, shape.frame_pages + shape.directory_pages);
-    const size_t floats = FrameFloats(meta, shape);
-    for (uint32_t i = 0; i < shape.frame_pages; ++i) {
-      const size_t start = size_t{i} * format::kMeanFloatsPerPage;
-      const size_t n = std::min<size_t>(floats - start, format::kMeanFloatsPerPage);
-      WritePage(shape, i, PageKind::kFrame, [stream, start, n](char* body) {
-        std::memcpy(body, stream + start, n * sizeof(float));
-      });
-    }
-    for (uint32_t i = 0; i < shape.directory_pages; ++i) {
-      const uint32_t entries_here =
-          std::min(shape.lists - i * format::kEntriesPerPage, format::kEntriesPerPage);
-      WritePage(shape, shape.frame_pages + i, PageKind::kDirectory,
-                [&shape, entries_here](char* body) {
-                  ListEntry* entries = reinterpret_cast<ListEntry*>(body);
-                  for (uint32_t e = 0; e < entries_here; ++e)
-                    entries[e].generation = FirstGeneration(shape.epoch);
-                });
-    }
+        view_, heap_, info, ListsOption(view_.rel), progress, [] {}, &shape, context_);
+    shape.epoch = NewestEpoch(meta) + 1;
+    // Pages that a free space map from before a crash took for free may be somebody's by now: then
+    // others behind them are taken.
+    do {
+      shape.first_block = AppendBlank(view_.rel, shape.frame_pages + shape.directory_pages);
+    } while (!WriteFramePages(shape, stream));
     pfree(stream);
     EditMeta([&shape](IvfMeta* m) {
+      m->used_epochs <<= 1;
       m->frames[1 - m->current] = shape;
       m->training = 1;
     });
   }
 
-  // Locks: the page (L6), which nothing leads to yet.
+  // False: a page is somebody else's. The others are found by the next vacuum.
+  bool WriteFramePages(const IvfFrame& shape, const float* stream) {
+    const size_t floats = FrameFloats(view_.meta, shape);
+    for (uint32_t i = 0; i < shape.frame_pages; ++i) {
+      const size_t start = size_t{i} * format::kMeanFloatsPerPage;
+      const size_t n = std::min<size_t>(floats - start, format::kMeanFloatsPerPage);
+      const auto fill = [stream, start, n](char* body) {
+        std::memcpy(body, stream + start, n * sizeof(float));
+      };
+      if (!WritePage(shape, i, PageKind::kFrame, fill)) return false;
+    }
+    for (uint32_t i = 0; i < shape.directory_pages; ++i) {
+      const uint32_t entries_here =
+          std::min(shape.lists - i * format::kEntriesPerPage, format::kEntriesPerPage);
+      const auto fill = [&shape, entries_here](char* body) {
+        ListEntry* entries = reinterpret_cast<ListEntry*>(body);
+        for (uint32_t e = 0; e < entries_here; ++e) {
+          entries[e].generation = FirstGeneration(shape.epoch);
+        }
+      };
+      if (!WritePage(shape, shape.frame_pages + i, PageKind::kDirectory, fill)) return false;
+    }
+    return true;
+  }
+
+  // False: the page is not blank. Locks: the page (L6), which nothing leads to yet.
   template <class Fill>
-  void WritePage(const IvfFrame& shape, uint32_t i, PageKind kind, Fill&& fill) {
+  bool WritePage(const IvfFrame& shape, uint32_t i, PageKind kind, Fill&& fill) {
     CHECK_FOR_INTERRUPTS();
     const pg::PageRef page = ReadInFile(view_.rel, shape.first_block + i, BUFFER_LOCK_EXCLUSIVE);
+    if (!pg::IsBlank(page.page)) {
+      pg::Release(page);
+      return false;
+    }
     pg::PageEdit edit = pg::PageEdit::Begin(view_.rel);
     char* image = edit.EditWhole(page);
     pg::InitPage(image, kind, format::kPageBody);
@@ -152,6 +196,7 @@ class Trainer {
     fill(image + format::kPageHeaderBytes);
     edit.Finish();
     pg::Release(page);
+    return true;
   }
 
   // Locks: the meta page (L1), alone.
@@ -172,27 +217,9 @@ class Trainer {
     RowReader rows(heap_, view_.rel, context_);
     Inserter* inserter = StartInserts(&view_, context_);
     const uint32_t epoch = view_.training->shape.epoch;
-    for (uint32_t list = 0; list < from.lists; ++list) {
-      ListEntry entry;
-      if (!ReadEntry(view_.rel, from, list, &entry)) Lost(from, list);
-      ChainGuard guard(view_.rel);
-      for (BlockNumber block = entry.head; block != 0; block = SegmentOn(image_)->next) {
-        pg::VacuumDelay();
-        guard.Pass(block);
-        const pg::PageRef page = ReadInFile(view_.rel, block, BUFFER_LOCK_SHARE);
-        std::memcpy(image_, page.page, format::kPageSize);
-        pg::Release(page);
-        if (!IsSegmentOf(image_, list, entry.generation)) Lost(from, list);
-        CheckSegment(view_, {InvalidBuffer, image_, block});
-        CopySegment(rows, inserter, epoch);
-      }
-    }
+    VisitSegments(view_, from, image_,
+                  [this, &rows, inserter, epoch] { CopySegment(rows, inserter, epoch); });
     rows.Close();
-  }
-
-  [[noreturn]] void Lost(const IvfFrame& shape, uint32_t list) {
-    pg::ReportCorrupted(view_.rel, EntryAt(shape, list).block,
-                        "the directory leads to pages of another list");
   }
 
   void CopySegment(RowReader& rows, Inserter* inserter, uint32_t epoch) {
@@ -221,6 +248,7 @@ class Trainer {
       m->current = 1 - m->current;
       m->training = 0;
       m->trained_rows = rows;
+      m->used_epochs |= 1;
     });
     pg::StopPoint("retrain.switched");
     FreeFrame(view_, former, context_);
@@ -235,14 +263,56 @@ class Trainer {
 
 }  // namespace
 
+namespace {
+
+// Whether an index of so many rows wants other lists.
 bool HasOutgrown(const IndexView& view, double rows) {
-  const Options options = OptionsOf(view.rel, view.meta.dims);
-  return ListsFor(options.lists, rows) >= kOutgrown * view.frame->shape.lists;
+  const int wanted = ListsOption(view.rel);
+  return ListsFor(wanted, rows) >= kOutgrownLists * view.frame->shape.lists &&
+         rows >= (wanted == 0 ? kOutgrownRowsOfAutomatic : kOutgrownRows) *
+                     static_cast<double>(view.meta.trained_rows);
 }
+
+// The rows of the lists in use.
+double CountRows(const IndexView& view, MemoryContext context) {
+  uint64_t rows = 0;
+  char* image = pg::AllocZero<char>(context, format::kPageSize);
+  VisitSegments(view, view.frame->shape, image, [&view, image, &rows] {
+    for (uint32_t b = 0; b * view.meta.block_rows < SegmentOn(image)->rows; ++b) {
+      rows += static_cast<uint32_t>(__builtin_popcount(BlockOn(view, image, b)->live));
+    }
+  });
+  return static_cast<double>(rows);
+}
+
+}  // namespace
 
 void Retrain(Relation heap, IndexView* view, MemoryContext context) {
   DiscardTraining(view, context);
   Trainer(heap, *view, context).Run();
+}
+
+void RetrainIfOutgrown(IndexVacuumInfo* info, const IndexBulkDeleteResult& stats) {
+  MemoryContext context =
+      AllocSetContextCreate(CurrentMemoryContext, "ann ivf retrain", ALLOCSET_DEFAULT_SIZES);
+  MemoryContext old = MemoryContextSwitchTo(context);
+  IndexView* view = OpenIndex(info->index, context);
+  DiscardTraining(view, context);
+  // Rows of the table need not be rows of the index: these are counted if the others are many.
+  bool outgrown = HasOutgrown(*view, info->num_heap_tuples);
+  if (outgrown) {
+    outgrown = HasOutgrown(
+        *view, stats.estimated_count ? CountRows(*view, context) : stats.num_index_tuples);
+  }
+  if (outgrown) {
+    // Vacuum has it locked.
+    const Relation heap =
+        table_open(IndexGetRelation(RelationGetRelid(info->index), false), NoLock);
+    Retrain(heap, view, context);
+    table_close(heap, NoLock);
+  }
+  MemoryContextSwitchTo(old);
+  MemoryContextDelete(context);
 }
 
 }  // namespace ann::ivf
@@ -258,8 +328,18 @@ ANN_FUNCTION(ann_retrain)
     ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
                     errmsg("\"%s\" is not an ivf index", RelationGetRelationName(opened.index))));
   }
+  // Functions of the index's expressions and predicate run as the table's owner, whoever calls this
+  // (a superuser may), and find what they find in a maintenance command.
+  Oid user;
+  int security;
+  GetUserIdAndSecContext(&user, &security);
+  SetUserIdAndSecContext(opened.heap->rd_rel->relowner, security | SECURITY_RESTRICTED_OPERATION);
+  const int settings = NewGUCNestLevel();
+  ann::pg::RestrictSearchPath();
   ann::ivf::IndexView* view = ann::ivf::OpenIndex(opened.index, CurrentMemoryContext);
   ann::ivf::Retrain(opened.heap, view, CurrentMemoryContext);
+  AtEOXact_GUC(false, settings);
+  SetUserIdAndSecContext(user, security);
   ann::am::CloseInspected(opened, ShareUpdateExclusiveLock);
   PG_RETURN_VOID();
 }

@@ -9,7 +9,8 @@ namespace ann::ivf {
 // writers go on. Only under the table's lock for vacuum.
 void Retrain(Relation heap, IndexView* view, MemoryContext context);
 
-// Whether an index of so many rows wants other lists.
-bool HasOutgrown(const IndexView& view, double rows);
+// The same in the cleanup of a vacuum, if the index has grown so much since its lists were made.
+// `stats`: what the vacuum knows.
+void RetrainIfOutgrown(IndexVacuumInfo* info, const IndexBulkDeleteResult& stats);
 
 }  // namespace ann::ivf

@@ -101,8 +101,7 @@ bool NextRows(IndexScanDesc scan) {
     if (s.first_round) NextRound(s);
     if (source.IsRoundOver()) {
       s.target = std::max(s.target * 2, s.settled + 1);
-      s.top.clear();
-      for (const Candidate& c : s.candidates) NoteKey(s, c.key);
+      NoteAllKeys(s);
       NextRound(s);
     }
     FeedRest(s);

@@ -42,20 +42,41 @@ void GiveBack(Relation rel, const pg::PageRef& page) {
   RecordFreeIndexPage(rel, block);
 }
 
-void FreePages(Relation rel, const BlockNumber* blocks, size_t n) {
-  for (size_t done = 0; done < n;) {
+OwnedPage OwnedBy(const pg::PageRef& page) {
+  OwnedPage owned{page.block, PageKind::kFree, 0, 0};
+  if (pg::IsBlank(page.page)) return owned;
+  owned.kind = pg::KindOf(page.page);
+  if (owned.kind == PageKind::kCodes) {
+    const format::SegmentHeader* segment = SegmentOn(page.page);
+    owned.list = segment->list, owned.generation = segment->generation;
+  } else if (owned.kind == PageKind::kRecords) {
+    const format::RecordsHeader* records = RecordsOn(page.page);
+    owned.list = records->list, owned.generation = records->generation;
+  } else {
+    owned.list = pg::TailOf(page.page)->epoch;
+  }
+  return owned;
+}
+
+void FreePages(Relation rel, const OwnedPage* pages, size_t n) {
+  for (size_t i = 0; i < n;) {
     CHECK_FOR_INTERRUPTS();
-    const size_t batch = std::min<size_t>(n - done, MAX_GENERIC_XLOG_PAGES);
-    pg::PageRef pages[MAX_GENERIC_XLOG_PAGES];
     // L6: nothing leads to these pages.
-    for (size_t i = 0; i < batch; ++i) {
-      pages[i] = ReadInFile(rel, blocks[done + i], BUFFER_LOCK_EXCLUSIVE);
+    pg::PageRef batch[MAX_GENERIC_XLOG_PAGES];
+    int taken = 0;
+    for (; i < n && taken < MAX_GENERIC_XLOG_PAGES; ++i) {
+      batch[taken] = ReadInFile(rel, pages[i].block, BUFFER_LOCK_EXCLUSIVE);
+      if (OwnedBy(batch[taken]) == pages[i]) {
+        ++taken;
+      } else {
+        pg::Release(batch[taken]);
+      }
     }
+    if (taken == 0) continue;
     pg::PageEdit edit = pg::PageEdit::Begin(rel);
-    for (size_t i = 0; i < batch; ++i) pg::InitPage(edit.EditWhole(pages[i]), PageKind::kFree, 0);
+    for (int p = 0; p < taken; ++p) pg::InitPage(edit.EditWhole(batch[p]), PageKind::kFree, 0);
     edit.Finish();
-    for (size_t i = 0; i < batch; ++i) GiveBack(rel, pages[i]);
-    done += batch;
+    for (int p = 0; p < taken; ++p) GiveBack(rel, batch[p]);
   }
 }
 

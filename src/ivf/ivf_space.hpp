@@ -13,8 +13,21 @@ namespace ann::ivf {
 pg::PageRef TakePage(Relation rel);
 // Unlocks a page that was taken and not used.
 void GiveBack(Relation rel, const pg::PageRef& page);
-// Makes pages that nothing leads to any more free. Locks: the pages (L6), up to four at a time.
-void FreePages(Relation rel, const BlockNumber* blocks, size_t n);
+
+// A page, and whose it is: a list's and its generation, or, of a frame, its epoch.
+struct OwnedPage {
+  BlockNumber block;
+  format::PageKind kind;
+  uint32_t list;  // or epoch, as far as pages tell it
+  uint32_t generation;
+
+  bool operator==(const OwnedPage&) const = default;
+};
+// What a page says of itself.
+OwnedPage OwnedBy(const pg::PageRef& page);
+// Makes pages that nothing leads to any more free, but for those that are another's: who named them
+// was damaged. Locks: the pages (L6), up to four at a time.
+void FreePages(Relation rel, const OwnedPage* pages, size_t n);
 // Appends `n` consecutive blank pages; the first. Locks: L5.
 BlockNumber AppendBlank(Relation rel, uint32_t n);
 

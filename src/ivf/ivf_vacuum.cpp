@@ -220,27 +220,6 @@ IndexBulkDeleteResult* BulkDelete(IndexVacuumInfo* info, IndexBulkDeleteResult* 
   return stats;
 }
 
-namespace {
-
-void RetrainIfOutgrown(IndexVacuumInfo* info) {
-  MemoryContext context =
-      AllocSetContextCreate(CurrentMemoryContext, "ann ivf retrain", ALLOCSET_DEFAULT_SIZES);
-  MemoryContext old = MemoryContextSwitchTo(context);
-  IndexView* view = OpenIndex(info->index, context);
-  DiscardTraining(view, context);
-  if (info->num_heap_tuples > 0 && HasOutgrown(*view, info->num_heap_tuples)) {
-    // Vacuum has it locked.
-    const Relation heap =
-        table_open(IndexGetRelation(RelationGetRelid(info->index), false), NoLock);
-    Retrain(heap, view, context);
-    table_close(heap, NoLock);
-  }
-  MemoryContextSwitchTo(old);
-  MemoryContextDelete(context);
-}
-
-}  // namespace
-
 IndexBulkDeleteResult* VacuumCleanup(IndexVacuumInfo* info, IndexBulkDeleteResult* stats) {
   if (info->analyze_only) return stats;
   if (stats == nullptr) {
@@ -250,7 +229,7 @@ IndexBulkDeleteResult* VacuumCleanup(IndexVacuumInfo* info, IndexBulkDeleteResul
     stats->num_index_tuples = static_cast<double>(ReadMeta(info->index).row_count);
     stats->estimated_count = true;
   }
-  RetrainIfOutgrown(info);
+  RetrainIfOutgrown(info, *stats);
   IndexFreeSpaceMapVacuum(info->index);
   stats->num_pages = RelationGetNumberOfBlocks(info->index);
   return stats;

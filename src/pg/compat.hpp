@@ -86,6 +86,14 @@ inline bool OwnsRelation(Oid id) {
 #endif
 }
 
+// What functions of an index's expressions find in a maintenance command: from PostgreSQL 17 on
+// pg_catalog only. Call it within NewGUCNestLevel.
+inline void RestrictSearchPath() {
+#if PG_VERSION_NUM >= 170000
+  ::RestrictSearchPath();
+#endif
+}
+
 // Memory of a setting's `extra`, which the server frees; null when there is none.
 inline void* SettingExtra(size_t bytes) {
 #if PG_VERSION_NUM >= 160000

@@ -31,7 +31,7 @@ my @fields = (
 	[ META, 'place and size of the lists', 92, 20, $all, 'must' ],
 	[ META, 'which frame', 152, 4, $all, 'must' ],
 	[ META, 'training', 156, 4, $all, 'must' ],
-	[ META, 'counts', 160, 16, $all, 'may' ],
+	[ META, 'counts, epochs', 160, 24, $all, 'may' ],
 	[ META, 'tail', TAIL, 4, $all, 'must' ],
 	[ FRAME, 'a value', HEADER, 200, $all, 'may' ],
 	[ FRAME, 'tail', TAIL, 8, $all, 'must' ],

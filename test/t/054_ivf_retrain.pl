@@ -76,6 +76,47 @@ for my $point ('retrain.begun', 'retrain.copied', 'retrain.switched')
 	is_intact($node, 't_v', "cancelled at $point: intact after the vacuum");
 	is(sql($every_row), '0|0', "cancelled at $point: every row is found once after it");
 }
+
+# Whoever calls it, functions of the index run as the table's owner, and what they set is gone afterwards.
+sql(q{
+CREATE ROLE keeper;
+GRANT CREATE ON SCHEMA public TO keeper;
+GRANT SELECT ON pool TO keeper;
+SET ROLE keeper;
+CREATE FUNCTION told(v vector) RETURNS vector LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+  RAISE WARNING 'told by %', current_user;
+  PERFORM set_config('ivf.probes', '7', false);
+  RETURN v;
+END $$;
+CREATE TABLE kept AS SELECT v FROM pool LIMIT 10;
+CREATE INDEX kept_v ON kept USING ivf ((told(v)::vector(32)) vector_l2_ops) WHERE told(v) IS NOT NULL;
+});
+$node->psql('postgres', q{SELECT ann_retrain('kept_v'); SELECT 'after', current_setting('ivf.probes'), current_user}, stdout => \my $out, stderr => \my $said);
+like($said, qr/told by keeper/, 'functions of the index run as the owner of the table');
+unlike($said, qr/told by (?!keeper)|ERROR/, '... and as nobody else');
+like($out, qr/^after\|-1\|(?!keeper)/m, '... and leave the session as it was');
+
+# An index gets other lists when it has grown, not when the table has, nor because there are no more lists to be found.
+sql(q{
+CREATE TABLE g (id int, v vector(8));
+INSERT INTO g SELECT i, random_vector(8 + 0 * i) FROM generate_series(1, 3000) i;
+CREATE INDEX g_few ON g USING ivf (v vector_l2_ops) WHERE id <= 200;
+CREATE INDEX g_same ON g USING ivf (((v - v)::vector(8)) vector_l2_ops) WITH (lists = 50);
+CREATE INDEX g_fixed ON g USING ivf (v vector_l2_ops) WITH (lists = 50) WHERE id <= 40});
+my $epochs = q{SELECT string_agg((ann_index_stats(oid)).epoch::text, ' ' ORDER BY relname) FROM pg_class WHERE relname LIKE 'g\_%'};
+sql('VACUUM g');
+sql('DELETE FROM g WHERE id % 100 = 0; VACUUM (INDEX_CLEANUP ON) g');
+is(sql($epochs), '1 1 1', 'nothing has grown');
+sql('INSERT INTO g SELECT i % 30, random_vector(8 + 0 * i) FROM generate_series(1, 1500) i; VACUUM g; VACUUM g');
+is(sql($epochs), '2 2 1', 'those that have grown have other lists');
+is_intact($node, $_, "$_ is intact") for 'g_few', 'g_fixed', 'g_same';
+
+# Options that came later and do not fit the dimensions are REINDEX's affair.
+sql('ALTER INDEX t_v SET (quantizer = pq, pq_segments = 100)');
+is($node->psql('postgres', 'DELETE FROM t WHERE id < 10; VACUUM (INDEX_CLEANUP ON) t'), 0, 'a vacuum does not mind options for the next build');
+is($node->psql('postgres', q{SELECT ann_retrain('t_v')}), 0, '... nor does a retraining');
+is_intact($node, 't_v', 'intact');
 no_crash($node, 'no crash');
 
 $node->stop;
