@@ -3,6 +3,7 @@
 
   bench.py run   load, truth, build, sweep and plot, making only what is missing
   bench.py load | truth | build | sweep | plot     up to that step
+  bench.py cold  --restart COMMAND                 the first query with nothing in memory
   bench.py churn                                   what writes cost and leave behind
 
 Measurements are lines of JSON in RESULTS/measurements.jsonl; `plot` makes table and pictures of
@@ -13,8 +14,6 @@ import json
 import os
 import platform
 import sys
-import tomllib
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -24,40 +23,16 @@ from tqdm import tqdm
 
 import churn
 import churn_report
+import cold
 import dataset
 import report
 import server
+from contenders import read_contenders
 
 HERE = Path(__file__).resolve().parent
 DEFAULT_DATA = HERE.parent / "test" / "data"
 # What tells one measurement of a sweep from another.
 SWEEP_KEY = ("step", "contender", "setting", "k", "clients")
-# A swept value that stands for leaving the setting alone, as a new user does.
-UNSET = "unset"
-
-
-@dataclass
-class Contender:
-    name: str
-    extension: str
-    database: str
-    index: str       # CREATE INDEX text with {index}, {table} and {opclass}
-    setting: str     # what is swept
-    values: list
-    type: str = "vector"
-    dsn: str = ""
-    also: dict = field(default_factory=dict)   # settings that stand through the sweep
-
-    def settings_for(self, value):
-        return dict(self.also) if value == UNSET else {**self.also, self.setting: value}
-
-
-def read_contenders(path, wanted):
-    known = [Contender(**entry) for entry in tomllib.loads(Path(path).read_text())["contender"]]
-    unknown = set(wanted) - {contender.name for contender in known}
-    if unknown:
-        raise SystemExit(f"{path} has no contender {', '.join(sorted(unknown))}")
-    return [contender for contender in known if not wanted or contender.name in wanted]
 
 
 class Results:
@@ -93,7 +68,7 @@ class Bench:
         self.results = Results(folder, "measurements.jsonl", SWEEP_KEY, fresh=args.step == "run")
         self.churned = Results(folder, "churn.jsonl", churn_report.KEY,
                                fresh=args.step == "churn")
-        self.contenders = read_contenders(args.contenders, args.only)
+        self.contenders = read_contenders(args.contenders, args.only, args.step == "churn")
 
     def session(self, contender, data):
         own = dict(self.args.contender_dsn).get(contender.name) or contender.dsn
@@ -144,11 +119,31 @@ class Bench:
             for value in self.progress(session.contender.values, desc=f"sweep {name}"):
                 settings = session.contender.settings_for(value)
                 answers = session.ask(settings, k, truth)
+                if not answers["own_index"]:
+                    tqdm.write(f"{name}: the planner took {answers['plan']}")
                 for clients in sorted(set(args.clients)):
                     timed = session.time_search(settings, k, clients, args.seconds, args.repeats)
                     self.results.add(step="sweep", contender=name, k=k, clients=clients,
                                      setting=f"{session.contender.setting}={value}", **answers,
                                      **rounded(timed))
+
+    def cold(self, session):
+        """At the swept value that reached the recall in what has been measured."""
+        args, name = self.args, session.contender.name
+        if session.lacks_extension("pg_buffercache"):
+            raise SystemExit("the server has no pg_buffercache, which tells what was read")
+        records = self.results.records() if self.results.path.exists() else []
+        for k in args.k:
+            sweeps = [row for row in records if row["step"] == "sweep" and row["k"] == k]
+            swept = cold.setting_for(sweeps, name, args.recall)
+            if swept is None:
+                tqdm.write(f"{name}: no swept value with recall {args.recall} at k = {k}")
+                continue
+            settings = session.contender.settings_for(swept["setting"].partition("=")[2])
+            self.results.add(step="cold", contender=name, k=k, at=swept["setting"],
+                             recall=swept["recall"], queries=args.cold_queries,
+                             **rounded(cold.measure(session, settings, k, args.cold_queries,
+                                                    args.restart)))
 
     def churn(self):
         """All contenders in one go, since they take turns."""
@@ -172,7 +167,8 @@ class Bench:
                     metric=data.metric, rows=len(data.base), dims=data.base.shape[1],
                     queries=len(data.query), machine=machine_kind(),
                     load=f"{os.getloadavg()[0]:.1f}", seconds=args.seconds,
-                    repeats=args.repeats, settings=session.server_settings())
+                    repeats=args.repeats, insert_goal=session.contender.insert_goal,
+                    settings=session.server_settings())
 
     def plot(self):
         """Table and pictures of whatever has been measured."""
@@ -210,7 +206,8 @@ def machine_kind():
 def parse_args(argv):
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("step", choices=("run", "load", "truth", "build", "sweep", "churn", "plot"))
+    parser.add_argument("step", choices=("run", "load", "truth", "build", "sweep", "cold",
+                                         "churn", "plot"))
     add = parser.add_argument_group("what").add_argument
     add("--data", default=os.environ.get("ANN_BENCH_DATA", DEFAULT_DATA),
         help="folder with base.npy and query.npy (or ANN_BENCH_DATA; default test/data)")
@@ -219,7 +216,8 @@ def parse_args(argv):
     add("--rows", type=int, help="only the first rows of base.npy")
     add("--queries", type=int, help="only the first rows of query.npy")
     add("--contenders", default=HERE / "contenders.toml", help="TOML file")
-    add("--only", nargs="+", default=[], metavar="NAME", help="only these contenders")
+    add("--only", nargs="+", default=[], metavar="NAME", help="only these contenders; "
+        "ratios are against the first of them")
     add = parser.add_argument_group("where").add_argument
     add("--dsn", default="", help="server (default: PGHOST and so on); each contender has a "
         "database of its own there, made when missing")
@@ -234,25 +232,33 @@ def parse_args(argv):
     add("--repeats", type=int, default=3, help="timed runs, of which medians are taken")
     add("--workers", type=int, default=0, help="parallel workers of a build")
     add("--rebuild", action="store_true", help="build indexes that stand already")
+    add = parser.add_argument_group("cold").add_argument
+    add("--restart", help="shell command that restarts the server and empties the system's cache")
+    add("--cold-queries", type=int, default=5, help="first queries, of which medians are taken")
+    add("--recall", type=float, default=0.95, help="that the sweep reached with the value taken")
     add = parser.add_argument_group("churn").add_argument
     add("--parts", nargs="+", choices=churn.PARTS, default=churn.PARTS)
     add("--writes", type=int, default=4000, help="rows of one timed run of single-row writes")
     add("--rounds", type=int, default=10, help="of delete, vacuum and insert")
     add("--ef", nargs="+", default=["40", "100"], help="at which recall is compared")
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if args.step == "cold" and not args.restart:
+        parser.error("cold needs --restart")
+    return args
 
 
 def main(argv=None):
     args = parse_args(argv)
     bench = Bench(args)
-    steps = {"load": bench.load, "build": bench.build, "sweep": bench.sweep, "run": bench.sweep}
+    steps = {"load": bench.load, "build": bench.build, "sweep": bench.sweep, "run": bench.sweep,
+             "cold": bench.cold}
     if args.step == "truth":
         bench.truth()
     if args.step in steps:
         bench.each(steps[args.step])
     if args.step == "churn":
         bench.churn()
-    if args.step in ("plot", "run", "churn"):
+    if args.step in ("plot", "run", "cold", "churn"):
         bench.plot()
 
 

@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 import time
 from collections import deque
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,6 +20,7 @@ import numpy as np
 
 import dataset
 from pgbench import find_pgbench
+from process import server_cpu, since
 
 PARTS = ("writes", "rounds", "empty")
 LOADED_SHARE = 0.8
@@ -153,9 +154,8 @@ def fill(table, staging, ids, batch=None):
 def build(table):
     """Seconds of CREATE INDEX."""
     session = table.session
-    sql = session.contender.index.format(index=session.index, table=session.table,
-                                         opclass=session.data.opclass(session.contender.type))
-    return session.time_build(sql, 0)
+    sql = session.index_sql(len(session.data.base))
+    return session.time_build(sql, 0)["seconds"]
 
 
 def wal_position(table):
@@ -167,7 +167,16 @@ def wal_since(table, start):
 
 
 @contextmanager
-def full_page_writes(table, value):
+def full_page_writes(tables, value):
+    """Sets it for the tables' servers, of which there may be several."""
+    with ExitStack() as stack:
+        for table in tables:
+            stack.enter_context(full_page_writes_of(table, value))
+        yield
+
+
+@contextmanager
+def full_page_writes_of(table, value):
     """Sets it for the server, waits until it holds, and puts it back."""
     def put(sql):
         table.run(sql)
@@ -185,44 +194,6 @@ def full_page_writes(table, value):
     finally:
         put(f"ALTER SYSTEM SET full_page_writes = {before}" if before
             else "ALTER SYSTEM RESET full_page_writes")
-
-
-def server_cpu(connection):
-    """CPU seconds of all the server's processes so far, those that ended included; None where
-    they cannot be seen. Its unit is a hundredth."""
-    if not connection.info.host.startswith("/"):
-        return None
-    try:
-        postmaster = process_times(connection.info.backend_pid)[0]
-        # A process that ends in between would be counted twice, or not at all.
-        ended, living = None, 0
-        while ended != (now := sum(process_times(postmaster)[1:])):
-            ended, living = now, living_ticks(postmaster)
-        return (ended + living) / os.sysconf("SC_CLK_TCK")
-    except OSError:
-        return None
-
-
-def living_ticks(parent):
-    """User and system ticks of all the processes that have this parent."""
-    ticks = 0
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            of, user, system, *_ = process_times(path.name)
-        except OSError:
-            continue
-        ticks += (user + system) * (of == parent)
-    return ticks
-
-
-def process_times(pid):
-    """Parent, own user and system ticks, those of children that ended."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return int(fields[1]), *map(int, fields[11:15])
-
-
-def since(start, end):
-    return None if start is None or end is None else end - start
 
 
 def write_rate(table, script, clients, transactions, variables, settings):
@@ -325,7 +296,7 @@ class Churn:
         self.drop(tables)
 
     def wal(self, tables, rows):
-        with full_page_writes(tables[0], "off"):
+        with full_page_writes(self.tables("w", floors=False), "off"):
             for table in tables:
                 for kind, script in self.scripts(table).items():
                     found = wal_of_writes(table, script, variables(self.loaded, 1), rows)
@@ -338,7 +309,8 @@ class Churn:
 
     def rates(self, tables, cases, first, rows):
         """Tables take turns within each repetition; all insert the same, from `first` on."""
-        tables[0].run("CHECKPOINT")
+        for session in self.sessions:
+            session.connection.execute("CHECKPOINT")
         for repeat in range(self.args.repeats):
             for clients, synchronous in cases:
                 # One client that waits for a disk does some hundred rows a second.
@@ -360,7 +332,7 @@ class Churn:
             seconds = self.load(table, range(self.loaded))
             self.look(table, np.arange(len(self.data.base)) < self.loaded, 0, "fresh", seconds)
         population = Population(len(self.data.base), self.loaded)
-        with full_page_writes(tables[0], "off"):
+        with full_page_writes(self.tables("r", floors=False), "off"):
             self.delete(tables, population, 0)
         for table in tables:
             self.look(table, population.live, 0, "vacuumed")
@@ -414,7 +386,7 @@ class Churn:
         if not table.indexed:
             return
         truth = truth_among(self.truth, live, self.args.k[0])
-        for ef in self.args.ef:
+        for ef in table.session.contender.looks or self.args.ef:
             self.ask(table, truth, ef, 1, step="look", round=number, state=state,
                      build_seconds=build_seconds)
 
@@ -442,7 +414,7 @@ class Churn:
                     table.session.warm()
                 else:
                     self.load(table, range(rows))
-                for ef in (*self.args.ef, "unset"):
+                for ef in (*(table.session.contender.looks or self.args.ef), "unset"):
                     self.ask(table, truth, ef, self.args.repeats, step="empty", state=state,
                              rows=rows)
                 self.drop([table])

@@ -8,6 +8,7 @@ KEY = ("step", "contender", "kind", "clients", "synchronous", "round", "state", 
        "repeat")
 FLOOR = " floor"          # what follows a contender's name in the measurements of its floor
 AT_LEAST, AT_MOST = "≥", "≤"
+UPDATE_GOAL = 5           # times as many as the first contender
 RECALL_LOSS = 0.01        # against a fresh build
 SIZE_GROWTH = 1.1
 EMPTY_START_SHARE = 0.9   # of a fresh build's recall and QPS
@@ -72,9 +73,15 @@ def entry(cost, sign, limit, first, value, ours, digits=2, note=""):
 def targets(records, first, name):
     """Every target, of contender `name` against contender `first`."""
     records = merged(records)
-    return [*rate_targets(records, first, name), *wal_targets(records, first, name),
+    return [*rate_targets(records, first, name, insert_goal(records, name)), *wal_targets(records, first, name),
             *vacuum_targets(records, first, name), *recall_targets(records, first, name),
             *size_targets(records, name), *empty_targets(records, name)]
+
+
+def insert_goal(records, name):
+    """How many times as many single-row inserts a contender is to do."""
+    found = one(records, step="conditions", contender=name) or {}
+    return found.get("insert_goal", UPDATE_GOAL)
 
 
 def pairs(records, first, name, step):
@@ -86,11 +93,12 @@ def pairs(records, first, name, step):
             yield row, other
 
 
-def rate_targets(records, first, name):
+def rate_targets(records, first, name, inserts):
     for row, other in pairs(records, first, name, "rate"):
         cost = (f"{row['kind']}s/s, {plural(row['clients'], 'client')},"
                 f" synchronous_commit {row['synchronous']}")
-        yield entry(cost, AT_LEAST, 5, row["rate"], other["rate"],
+        goal = inserts if row["kind"] == "insert" else UPDATE_GOAL
+        yield entry(cost, AT_LEAST, goal, row["rate"], other["rate"],
                     quotient(other["rate"], row["rate"]), 0, shares(records, row, other))
 
 
@@ -128,19 +136,21 @@ def vacuum_targets(records, first, name):
 
 
 def recall_targets(records, first, name):
-    """After the vacuum and after the last round: not below the first contender's, nor more than
-    RECALL_LOSS below a fresh build's."""
-    for row, other in pairs(records, first, name, "look"):
-        rebuilt = one(records, contender=name, step="look", round=row["round"], state="rebuilt",
-                      ef=row["ef"])
+    """After the vacuum and after the last round: not below the first contender's, where both were
+    looked at with the same value, nor more than RECALL_LOSS below a fresh build's."""
+    for row in select(records, contender=name, step="look"):
+        about = {key: row[key] for key in ("step", "round", "ef")}
+        rebuilt = one(records, contender=name, state="rebuilt", **about)
         if row["state"] not in ("vacuumed", "churned") or not rebuilt:
             continue
         when = "vacuum" if row["state"] == "vacuumed" else plural(row["round"], "round")
-        yield entry(f"recall after {when}, ef {row['ef']}, against the other's", AT_LEAST, 0,
-                    row["recall"], other["recall"], other["recall"] - row["recall"], 4)
+        other = one(records, contender=first, state=row["state"], **about)
+        if other:
+            yield entry(f"recall after {when}, ef {row['ef']}, against the other's", AT_LEAST, 0,
+                        other["recall"], row["recall"], row["recall"] - other["recall"], 4)
         yield entry(f"recall after {when}, ef {row['ef']}, against a fresh build's", AT_LEAST,
-                    -RECALL_LOSS, rebuilt["recall"], other["recall"],
-                    other["recall"] - rebuilt["recall"], 4)
+                    -RECALL_LOSS, rebuilt["recall"], row["recall"],
+                    row["recall"] - rebuilt["recall"], 4)
 
 
 def size_targets(records, name):

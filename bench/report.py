@@ -46,8 +46,10 @@ def milliseconds_less_floor(qps, floor_qps, clients):
 
 def at_goals(sweeps, floors, k, clients):
     """For every contender and recall goal: the QPS, the backend's CPU milliseconds, the mean
-    milliseconds less the floor's, and the ratios of each to the first contender's."""
-    chosen = [row for row in sweeps if (row["k"], row["clients"]) == (k, clients)]
+    milliseconds less the floor's, and the ratios of each to the first contender's. Searches that
+    took another plan than the contender's index say nothing of it and are left out."""
+    chosen = [row for row in sweeps if (row["k"], row["clients"]) == (k, clients)
+              and row.get("own_index", True)]
     floor = {row["contender"]: row["qps"] for row in floors
              if (row["k"], row["clients"]) == (k, clients)}
     names = list(dict.fromkeys(row["contender"] for row in chosen))
@@ -92,6 +94,8 @@ def markdown(records):
         parts += [f"## k = {k}, {clients} client{'s' if clients > 1 else ''}",
                   goals_table(at_goals(by_step["sweep"], by_step["floor"], k, clients)),
                   sweep_table(by_step["sweep"], by_step["floor"], k, clients)]
+    if "cold" in by_step:
+        parts += ["## The first query, with nothing in memory", cold_table(by_step["cold"])]
     return "\n\n".join(parts) + "\n"
 
 
@@ -109,12 +113,40 @@ def conditions_text(conditions):
 
 
 def builds_table(rows):
+    first = rows[0]
     return table(
-        ("contender", "version", "build s", "workers", "index MB", "heap MB", "toast MB", "storage",
-         "index"),
-        [(row["contender"], row["version"], number(row["seconds"], 1), row["workers"],
-          *(megabytes(row[part]) for part in ("index_bytes", "heap_bytes", "toast_bytes")),
+        ("contender", "version", "build s", "ratio", "CPU s", "ratio", "memory MB", "workers",
+         "index MB", "ratio", "heap MB", "toast MB", "storage", "index"),
+        [(row["contender"], row["version"], *beside(row, first, "seconds"),
+          *beside(row, first, "cpu_seconds"), megabytes(row.get("memory_bytes")), row["workers"],
+          megabytes(row["index_bytes"]), share(row, first, "index_bytes"),
+          *(megabytes(row[part]) for part in ("heap_bytes", "toast_bytes")),
           row["storage"], f"`{row['sql']}`") for row in rows])
+
+
+def quotient(value, by):
+    return value / by if value and by else None
+
+
+def beside(row, first, figure):
+    return number(row.get(figure), 1), share(row, first, figure)
+
+
+def share(row, first, figure):
+    """Of the first contender's figure."""
+    return number(quotient(row.get(figure), first.get(figure)), 3)
+
+
+def cold_table(rows):
+    first = {row["k"]: row for row in reversed(rows)}
+    return table(
+        ("contender", "k", "setting", "recall", "ms", "random reads", "ratio", "index pages",
+         "in runs", "in long runs", "table pages", "in runs"),
+        [(row["contender"], row["k"], row["at"], f"{row['recall']:.4f}", number(row["ms"], 0),
+          number(row["runs"], 0),
+          ratio(quotient(first[row["k"]]["runs"], row["runs"])),
+          *(number(row[figure], 0) for figure in ("index_pages", "index_runs", "index_long",
+                                                  "table_pages", "table_runs"))) for row in rows])
 
 
 def goals_table(entries):
@@ -138,9 +170,13 @@ def sweep_table(sweeps, floors, k, clients):
                 less = milliseconds_less_floor(row["qps"], floor["qps"], clients)
                 rows.append((row["contender"], row["setting"], f"{row['recall']:.4f}",
                              *times(row), number(less, 3), number(row["buffers"], 0),
-                             row["rows_short"], row["plan"]))
+                             row["rows_short"], plan_of(row)))
         rows.append((floor["contender"], "floor", "", *times(floor), number(0, 3), "", "", ""))
     return table(head, rows)
+
+
+def plan_of(row):
+    return row["plan"] if row.get("own_index", True) else f"**{row['plan']}**"
 
 
 def times(row):
@@ -168,7 +204,7 @@ def ratio(value):
 
 
 def megabytes(count):
-    return number(count / 2**20, 1)
+    return "–" if count is None else number(count / 2**20, 1)
 
 
 # --- the plots ----------------------------------------------------------------------------------

@@ -18,7 +18,8 @@ measure() {
 benchmark() {
   case $size in
     bench)
-      measure run --k 10 --clients 1 --seconds 2 --repeats 3 "$@"
+      measure run --k 10 --clients 1 --seconds 2 --repeats 3 \
+        --only pgvector ann pgvector-ivfflat ann-ivf "$@"
       measure churn --ef 40 --seconds 1 --repeats 1 "$@"
       ;;
     bench-full)

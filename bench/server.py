@@ -1,8 +1,9 @@
 """What the benchmark does in a server: load, build, ask, time. One `Session` for a contender.
 
-Tables are named after the data set and shared by the contenders of one database; only one index
-stands on a table at a time, so that the planner cannot take another contender's. What a table or
-an index was made from is kept as JSON in its comment, and it is made again only when that differs.
+Tables are named after the data set. Contenders have a database each, so that several of one
+extension can stand side by side and the planner cannot take another's index; those that name the
+same database share its tables, and build their indexes in turn. What a table or an index was made
+from is kept as JSON in its comment, and it is made again only when that differs.
 """
 import json
 import os
@@ -19,6 +20,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from dataset import count_hits
 from pgbench import find_pgbench, run_pgbench
+from process import own_memory, server_cpu, since
 
 REPORTED_SETTINGS = (
     "server_version", "shared_buffers", "huge_pages", "maintenance_work_mem", "work_mem",
@@ -29,12 +31,15 @@ FIXED_SETTINGS = {"max_parallel_workers_per_gather": "0", "jit": "off"}
 # Binary form of the vector types: int16 dims, int16 unused, then the elements, all big-endian.
 ELEMENT_TYPES = {"vector": ">f4", "halfvec": ">f2"}
 COPY_BATCH = 8192
+MEMORY_LOOKS = 20       # a second, while an index is built
 COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 COPY_TRAILER = b"\xff\xff"
 EXPLAINED_QUERIES = 20
 CPU_QUERIES = 1000
 # A statement gets its generic plan at the sixth execution.
 CPU_WARM_UP = 10
+# What a build costs; all else that is kept of an index says what it was made from.
+BUILD_COSTS = ("seconds", "cpu_seconds", "memory_bytes")
 
 
 def ensure_database(dsn):
@@ -113,26 +118,34 @@ class Session:
 
     # --- build --------------------------------------------------------------------------------
     def build(self, workers, again):
-        """Builds the contender's index unless it stands; the seconds of a standing one are those
-        of the day it was built."""
-        sql = self.contender.index.format(index=self.index, table=self.table,
-                                          opclass=self.data.opclass(self.contender.type))
+        """Builds the contender's index unless it stands; the costs of a standing one are those of
+        the day it was built."""
+        sql = self.index_sql(len(self.data.base))
         made_from = {"sql": sql, "workers": workers, "version": self.extension_version()}
         standing = self.comment_of(self.index) or {}
-        seconds = standing.pop("seconds", None)
+        costs = {name: standing.pop(name, None) for name in BUILD_COSTS}
         if again or standing != made_from:
             self.connection.execute(f"DROP INDEX IF EXISTS {self.index}")
-            seconds = self.time_build(sql, workers)
-            self.set_comment("INDEX", self.index, dict(made_from, seconds=seconds))
-        return dict(made_from, seconds=seconds, **self.sizes())
+            costs = self.time_build(sql, workers)
+            self.set_comment("INDEX", self.index, dict(made_from, **costs))
+        return dict(made_from, **costs, **self.sizes())
+
+    def index_sql(self, rows):
+        l2 = self.data.metric == "l2"
+        return self.contender.index.format(
+            index=self.index, table=self.table, opclass=self.data.opclass(self.contender.type),
+            lists=max(1, rows // self.contender.rows_per_list),
+            l2=str(l2).lower(), sphere=str(not l2).lower())
 
     def time_build(self, sql, workers):
         self.connection.execute("CHECKPOINT")
         self.connection.execute(f"SET max_parallel_maintenance_workers = {workers}")
-        start = time.monotonic()
-        with BuildProgress(self):
+        start, cpu = time.monotonic(), server_cpu(self.connection)
+        with BuildProgress(self) as progress:
             self.connection.execute(sql)
-        return round(time.monotonic() - start, 2)
+        used = since(cpu, server_cpu(self.connection))
+        return {"seconds": round(time.monotonic() - start, 2),
+                "cpu_seconds": used and round(used, 2), "memory_bytes": progress.memory or None}
 
     def extension_version(self):
         return self.value("SELECT extversion FROM pg_extension WHERE extname = %s",
@@ -195,7 +208,8 @@ class Session:
         return {"recall": round(hits / (len(queries) * wanted), 5),
                 "rows_short": sum(len(ids) < wanted for ids in answers), "cpu_ms": cpu_ms,
                 "buffers": round(statistics.mean(buffers for buffers, _ in plans), 1),
-                "plan": ", ".join(sorted({plan for _, plan in plans}))}
+                "plan": ", ".join(sorted({plan for _, plan in plans})),
+                "own_index": all(plan == self.index for _, plan in plans)}
 
     def explain(self, connection, query, k):
         sql = self.search_sql(query, k)
@@ -228,15 +242,17 @@ class Session:
 
 
 class BuildProgress:
-    """Shows pg_stat_progress_create_index of the build from a second connection."""
+    """Shows pg_stat_progress_create_index of the build from a second connection; `memory` is the
+    most that the backend and its parallel workers had of their own at once."""
 
     def __init__(self, session):
-        self.session = session
+        self.session, self.memory = session, 0
 
     def __enter__(self):
         self.done = threading.Event()
         self.thread = threading.Thread(target=self.watch, daemon=True)
         self.thread.start()
+        return self
 
     def __exit__(self, *unused):
         self.done.set()
@@ -247,7 +263,9 @@ class BuildProgress:
         bar = self.session.progress(total=len(self.session.data.base),
                                     desc=f"build {self.session.contender.name}")
         with psycopg.connect(self.session.dsn, autocommit=True) as connection, bar:
-            while not self.done.wait(1):
+            while True:
+                workers = [row[0] for row in connection.execute(
+                    "SELECT pid FROM pg_stat_activity WHERE leader_pid = %s", (pid,))]
                 row = connection.execute("SELECT phase, tuples_done FROM"
                                          " pg_stat_progress_create_index WHERE pid = %s",
                                          (pid,)).fetchone()
@@ -255,6 +273,10 @@ class BuildProgress:
                     bar.set_postfix_str(row[0])
                     bar.n = row[1]
                     bar.refresh()
+                for _ in range(MEMORY_LOOKS):
+                    self.memory = max(self.memory, sum(map(own_memory, (pid, *workers))))
+                    if self.done.wait(1 / MEMORY_LOOKS):
+                        return
 
 
 def ask_one(connection, sql, query):

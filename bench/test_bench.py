@@ -1,5 +1,5 @@
-"""Tests of the figures: truth against a plain loop, hits, interpolation, ratios, the tables; of
-churn also which rows live, WAL records, targets."""
+"""Tests of the figures: truth against a plain loop, hits, interpolation, ratios, the tables; who is
+measured; runs of pages; of churn also which rows live, WAL records, targets."""
 import importlib.util
 import sys
 import tempfile
@@ -11,8 +11,12 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import churn
 import churn_report
+import cold
+import contenders
 import dataset
+import process
 import report
+import server
 
 
 def quiet(iterable, **unused):
@@ -123,10 +127,16 @@ class FiguresTest(unittest.TestCase):
         self.assertAlmostEqual(report.milliseconds_less_floor(1000, 2000, 4), 2.0)
 
 
-def sweep_row(contender, recall, qps):
+def sweep_row(contender, recall, qps, **more):
     return {"step": "sweep", "contender": contender, "k": 10, "clients": 1, "recall": recall,
             "qps": qps, "p50_ms": 1.0, "p99_ms": 5.0, "cpu_ms": 900 / qps, "buffers": 7.0,
-            "rows_short": 0, "plan": "an_index", "setting": f"ef={recall}"}
+            "rows_short": 0, "plan": "an_index", "setting": f"ef={recall}", **more}
+
+
+def build_row(contender, seconds, size, **more):
+    return {"step": "build", "contender": contender, "version": "1", "seconds": seconds,
+            "workers": 0, "index_bytes": size, "heap_bytes": 2**21, "toast_bytes": 0,
+            "storage": "external", "sql": "CREATE INDEX", **more}
 
 
 class ReportTest(unittest.TestCase):
@@ -146,11 +156,34 @@ class ReportTest(unittest.TestCase):
         self.assertIsNone(entries["fast", 0.99]["qps"])
         self.assertAlmostEqual(entries["slow", 0.99]["ratio"], 1)
 
+    def test_searches_by_another_plan_do_not_count(self):
+        other = sweep_row("fast", 0.999, 999, own_index=False)
+        entries = {(entry["contender"], entry["goal"]): entry
+                   for entry in report.at_goals([*self.SWEEPS, other], self.FLOORS, 10, 1)}
+        self.assertIsNone(entries["fast", 0.99]["qps"])
+        self.assertAlmostEqual(entries["fast", 0.90]["qps"], 800)
+        self.assertIn("| **an_index** |", report.sweep_table([other], self.FLOORS, 10, 1))
+
+    def test_builds_stand_beside_the_first(self):
+        rows = [build_row("slow", 20.0, 2**21, cpu_seconds=10.0, memory_bytes=2**24),
+                build_row("fast", 5.0, 2**20, cpu_seconds=None, memory_bytes=None)]
+        lines = report.builds_table(rows).splitlines()
+        self.assertTrue(lines[2].startswith("| slow | 1 | 20.0 | 1.000 | 10.0 | 1.000 | 16.0 |"))
+        self.assertTrue(lines[3].startswith("| fast | 1 | 5.0 | 0.250 | – | – | – | 0 | 1.0 | 0.500"))
+
+    def test_random_reads_stand_beside_the_first_of_the_same_k(self):
+        pages = {"index_pages": 50, "index_runs": 40, "index_long": 0, "table_pages": 10,
+                 "table_runs": 10, "table_long": 0}
+        rows = [{"contender": name, "k": k, "at": "ef=1", "recall": 0.95, "ms": 3.0, "runs": runs,
+                 **pages} for k, name, runs in ((10, "slow", 300), (100, "slow", 900),
+                                                (10, "fast", 50), (100, "ring", None))]
+        lines = report.cold_table(rows).splitlines()[2:]
+        self.assertEqual([line.split(" | ")[5:7] for line in lines],
+                         [["300", "1.00 ×"], ["900", "1.00 ×"], ["50", "6.00 ×"], ["–", "–"]])
+
     @unittest.skipUnless(importlib.util.find_spec("matplotlib"), "needs matplotlib")
     def test_table_and_plot_hold_every_measurement(self):
-        build = {"step": "build", "contender": "slow", "version": "1", "seconds": 2.0, "workers": 0,
-                 "index_bytes": 2**20, "heap_bytes": 2**21, "toast_bytes": 0, "storage": "external",
-                 "sql": "CREATE INDEX"}
+        build = build_row("slow", 2.0, 2**20)
         conditions = {"step": "conditions", "contender": "slow", "data": "set", "metric": "l2",
                       "rows": 1234, "dims": 4, "queries": 5, "machine": "a machine", "load": "0.1",
                       "seconds": 1, "repeats": 3, "settings": {"jit": "off"}}
@@ -164,6 +197,63 @@ class ReportTest(unittest.TestCase):
             paths = report.plot(records, Path(folder))
             self.assertEqual([path.name for path in paths], ["recall_qps_k10_c1.png"])
             self.assertTrue(paths[0].read_bytes().startswith(b"\x89PNG"))
+
+
+class ColdTest(unittest.TestCase):
+    def test_runs_are_of_consecutive_pages_in_the_order_of_reading(self):
+        self.assertEqual(cold.runs_of([7, 8, 9, 3, 4, 9, 8, 8]), [3, 2, 1, 1, 1])
+        self.assertEqual(cold.runs_of([]), [])
+
+    def test_pages_in_long_runs_are_told(self):
+        blocks = [*range(100, 120), 5, *range(200, 215)]
+        self.assertEqual(cold.reading(36, blocks), {"pages": 36, "runs": 3, "long": 20})
+
+    def test_nothing_is_said_of_runs_when_pages_are_missing(self):
+        self.assertEqual(cold.reading(37, [1, 2]), {"pages": 37, "runs": None, "long": None})
+        self.assertIsNone(cold.total([3, None]))
+        self.assertIsNone(cold.median([3, None]))
+
+    def test_the_fastest_setting_of_the_recall_is_taken(self):
+        sweeps = [sweep_row("one", 0.94, 900), sweep_row("one", 0.96, 500),
+                  sweep_row("one", 0.99, 100), sweep_row("two", 0.97, 800)]
+        self.assertEqual(cold.setting_for(sweeps, "one", 0.95)["qps"], 500)
+        self.assertIsNone(cold.setting_for(sweeps, "one", 0.995))
+
+
+class ProcessTest(unittest.TestCase):
+    def test_memory_that_is_shared_or_a_files_is_not_counted(self):
+        status = "VmRSS:\t  9000 kB\nRssAnon:\t    2048 kB\nRssFile:\t 10 kB\nRssShmem:\t 1 kB\n"
+        self.assertEqual(process.own_bytes(status), 2**21)
+        self.assertEqual(process.own_bytes(""), 0)
+
+
+class ContendersTest(unittest.TestCase):
+    PATH = Path(__file__).resolve().parent / "contenders.toml"
+
+    def names(self, *wanted, **more):
+        return [one.name for one in contenders.read_contenders(self.PATH, wanted, **more)]
+
+    def test_names_give_the_order(self):
+        self.assertEqual(self.names("ann-ivf", "pgvector", "ann-ivf"), ["ann-ivf", "pgvector"])
+        with self.assertRaises(SystemExit):
+            self.names("ann-ivf", "nobody")
+
+    def test_churn_without_names_takes_some(self):
+        self.assertEqual(self.names(churn_only=True), ["pgvector", "ann", "ann-ivf"])
+        self.assertEqual(self.names("vchordrq", churn_only=True), ["vchordrq"])
+        self.assertGreater(len(self.names()), 3)
+
+    def test_each_has_a_database_and_text_that_can_be_filled_in(self):
+        known = contenders.read_contenders(self.PATH, ())
+        self.assertEqual(len({one.database for one in known}), len(known))
+        for one in known:
+            session = server.Session.__new__(server.Session)
+            session.contender, session.index, session.table = one, "an_index", "a_table"
+            for metric, lists in (("l2", "lists = [2]"), ("cos", "spherical_centroids = true")):
+                session.data = dataset.DataSet("set", None, None, metric, "")
+                sql = session.index_sql(1000)
+                self.assertRegex(sql, r"^CREATE INDEX an_index ON a_table USING \w+ \(v vector_")
+                self.assertEqual(lists in sql, one.name == "vchordrq")
 
 
 class PopulationTest(unittest.TestCase):
@@ -297,6 +387,23 @@ class ChurnReportTest(unittest.TestCase):
     def test_recall_is_held_against_both(self):
         self.assertTrue(self.target("recall after 1 round, ef 40, against the other's")["met"])
         self.assertFalse(self.target("recall after 1 round, ef 40, against a fresh")["met"])
+
+    def test_values_that_only_one_was_looked_at_with_are_held_against_a_fresh_build(self):
+        records = [*self.RECORDS, dict(look_row("fast", 1, "churned", 0.91), ef="96"),
+                   dict(look_row("fast", 1, "rebuilt", 0.915), ef="96")]
+        lines = [line for line in churn_report.targets(records, "slow", "fast")
+                 if "ef 96" in line["cost"]]
+        self.assertEqual([line["cost"] for line in lines],
+                         ["recall after 1 round, ef 96, against a fresh build's"])
+        self.assertTrue(lines[0]["met"])
+
+    def test_a_contender_may_have_a_goal_of_its_own_for_inserts(self):
+        goal = {"step": "conditions", "contender": "fast", "insert_goal": 8}
+        updates = [dict(row, kind="update") for row in self.RECORDS if row["step"] == "rate"]
+        limits = {line["cost"].split("/")[0]: (line["limit"], line["met"])
+                  for line in churn_report.targets([goal, *self.RECORDS, *updates], "slow", "fast")
+                  if "s/s" in line["cost"]}
+        self.assertEqual(limits, {"inserts": (8, False), "updates": (5, True)})
 
     def test_growth(self):
         self.assertTrue(self.target("index size after 1 round")["met"])

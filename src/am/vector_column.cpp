@@ -27,14 +27,21 @@ int DimsOf(Relation index) {
   return dims;
 }
 
-const float* VectorFloats(Datum datum, uint32_t dims) {
+const float* AnyVectorFloats(Datum datum, uint32_t* dims) {
   const auto* vector = reinterpret_cast<const types::Vector*>(
       pg_detoast_datum(reinterpret_cast<struct varlena*>(DatumGetPointer(datum))));
   if (vector->dims < 1 || VARSIZE(vector) != types::VectorBytes(vector->dims)) {
     types::ReportDamagedVector(VARSIZE(vector));
   }
-  types::CheckExpectedDims(static_cast<int>(dims), vector->dims);
+  *dims = static_cast<uint32_t>(vector->dims);
   return vector->values;
+}
+
+const float* VectorFloats(Datum datum, uint32_t dims) {
+  uint32_t found;
+  const float* x = AnyVectorFloats(datum, &found);
+  types::CheckExpectedDims(static_cast<int>(dims), static_cast<int>(found));
+  return x;
 }
 
 bool IsIndexable(Metric metric, const float* x, uint32_t dims) {

@@ -39,6 +39,10 @@ Options OptionsOf(Relation index, uint32_t dims);
 // Option `lists` alone: others that were set later may contradict the dimensions.
 int ListsOption(Relation index);
 
+// The table that gives an index its centroids (option `centroids`), or null. Memory: the current
+// context.
+const char* CentroidsOptionOf(Relation index);
+
 // --- settings (ivf.*, ivfflat.*) ----------------------------------------------------------------
 struct Settings {
   int probes;      // lists of the first round; -1: until more bring nothing

@@ -7,14 +7,10 @@
 // No page has been written before step 3, so an error until then leaves an empty file. What takes
 // memory (sample, sort) is kept within maintenance_work_mem.
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 
 #include "am/opclass.hpp"
 #include "am/vector_column.hpp"
-#include "cluster/kmeans.hpp"
-#include "cluster/nearest.hpp"
-#include "core/rng.hpp"
 #include "core/vec.hpp"
 #include "ivf/ivf.hpp"
 #include "ivf/ivf_train.hpp"
@@ -33,9 +29,6 @@ namespace {
 
 using Alloc = pg::PgAllocator<std::byte>;
 
-// Rows that are assigned to lists at a time:
-using cluster::kBatchRows;
-
 struct BuildState {
   BuildState(MemoryContext cxt, IndexView* v) : context(cxt), view(v), entries(Alloc(cxt)) {}
 
@@ -45,29 +38,12 @@ struct BuildState {
   MemoryContext row_context;  // reset for each row
   IndexView* view;
   float* stream = nullptr;
-  cluster::CentroidTable* centroids = nullptr;
-
-  // The batch under way.
-  float* rows = nullptr;
-  float* works = nullptr;
-  ItemPointerData tids[kBatchRows];
-  uint32_t lists[kBatchRows];
-  float distances[kBatchRows];
-  uint32_t batch = 0;
-  struct varlena* payload = nullptr;
-  Tuplesortstate* sort = nullptr;
-  TupleTableSlot* slot = nullptr;
-  TupleDesc desc = nullptr;
+  RowSort* sort = nullptr;
+  RowPlacer* placer = nullptr;
+  int64 tuples_seen = 0;
 
   VecOf<ListEntry, Alloc> entries;
-  uint64_t tuples = 0;  // rows in the index
-  int64 tuples_seen = 0;
 };
-
-// What a sorted row is made of: TID, codes.
-size_t PayloadBytes(const quant::ListCodec& codec) {
-  return sizeof(format::Tid) + codec.row_bytes() + codec.second_bytes();
-}
 
 // --- assigning
 // ------------------------------------------------------------------------------------
@@ -86,84 +62,33 @@ void FindLists(BuildState& state, const Options& options) {
   shape.first_block = kMetaBlock + 1;
   cluster::Progress progress;
   progress.tick = Tick;
+  bool failed;
+  const UserCentroids* given = ReadUserCentroids(view, state.heap, ERROR, state.context, &failed);
   state.stream = TrainOnTable(
-      view, state.heap, state.info, options.lists, progress,
+      view, state.heap, state.info, options.lists, given, progress,
       [] { EnterPhase(BuildPhase::kClustering); }, &shape, state.context);
   view.frame = MakeFrame(view.meta, shape, state.stream, state.context);
 }
 
 void StartSort(BuildState& state) {
-  const quant::ListCodec& codec = state.view->frame->codec;
-  const IvfFrame& shape = state.view->frame->shape;
-  const uint32_t dims = state.view->meta.dims;
-  state.rows = pg::AllocZero<float>(state.context, size_t{kBatchRows} * dims);
-  state.works = pg::AllocZero<float>(state.context, size_t{kBatchRows} * dims);
-  state.centroids = pg::Construct<cluster::CentroidTable>(
-      pg::AllocZero<char>(state.context, sizeof(cluster::CentroidTable)),
-      state.view->frame->centroids, shape.lists, dims,
-      AllocAligned(state.context, cluster::CentroidTable::Bytes(shape.lists, dims)),
-      AllocAligned(state.context, cluster::CentroidTable::ScratchBytes(shape.lists)));
-  state.centroids->Fill(cluster::Progress{});
-  const size_t bytes = VARHDRSZ + PayloadBytes(codec);
-  state.payload = reinterpret_cast<struct varlena*>(pg::AllocZero<char>(state.context, bytes));
-  SET_VARSIZE(state.payload, bytes);
-  state.desc = CreateTemplateTupleDesc(2);
-  TupleDescInitEntry(state.desc, 1, "place", INT8OID, -1, 0);
-  TupleDescInitEntry(state.desc, 2, "row", BYTEAOID, -1, 0);
-  AttrNumber key = 1;
-  Oid less = Int8LessOperator, collation = InvalidOid;
-  bool nulls_first = false;
-  state.sort = tuplesort_begin_heap(state.desc, 1, &key, &less, &collation, &nulls_first,
-                                    maintenance_work_mem, nullptr, TUPLESORT_NONE);
-  state.slot = MakeSingleTupleTableSlot(state.desc, &TTSOpsVirtual);
-  state.entries.resize(shape.lists, ListEntry{});
-}
-
-void AssignBatch(BuildState& state) {
   const Frame& frame = *state.view->frame;
-  const uint32_t dims = state.view->meta.dims;
-  for (uint32_t i = 0; i < state.batch; ++i) {
-    float* work = state.works + size_t{i} * dims;
-    frame.space.Transform(state.rows + size_t{i} * dims, work);
-    for (uint32_t d = 0; d < dims; ++d) {
-      if (std::isnan(work[d])) work[d] = 0;
-    }
-  }
-  cluster::Progress progress;
-  state.centroids->Nearest(state.works, state.batch, state.lists, state.distances, progress);
-  for (uint32_t i = 0; i < state.batch; ++i) {
-    const uint32_t list = state.lists[i];
-    uint8_t* at = reinterpret_cast<uint8_t*>(VARDATA(state.payload));
-    std::memcpy(at, &state.tids[i], sizeof(format::Tid));
-    at += sizeof(format::Tid);
-    frame.codec.Encode(state.rows + size_t{i} * dims, state.works + size_t{i} * dims,
-                       frame.Centroid(list), at,
-                       frame.codec.second_bytes() > 0 ? at + frame.codec.row_bytes() : nullptr);
-    ListEntry& entry = state.entries[list];
-    entry.spread += std::isfinite(state.distances[i]) ? state.distances[i] : 0;
-    ++entry.live;
-    ExecClearTuple(state.slot);
-    // Rows of a list in the order of the table.
-    state.slot->tts_values[0] =
-        Int64GetDatum(static_cast<int64>(uint64_t{list} << 40 | state.tuples++));
-    state.slot->tts_values[1] = PointerGetDatum(state.payload);
-    state.slot->tts_isnull[0] = state.slot->tts_isnull[1] = false;
-    ExecStoreVirtualTuple(state.slot);
-    tuplesort_puttupleslot(state.sort, state.slot);
-  }
-  state.batch = 0;
+  const uint32_t lists = frame.shape.lists, dims = state.view->meta.dims;
+  auto* table = pg::Construct<cluster::CentroidTable>(
+      pg::AllocZero<cluster::CentroidTable>(state.context, 1), frame.centroids, lists, dims,
+      AllocAligned(state.context, cluster::CentroidTable::Bytes(lists, dims)),
+      AllocAligned(state.context, cluster::CentroidTable::ScratchBytes(lists)));
+  table->Fill(cluster::Progress{});
+  state.sort = pg::Construct<RowSort>(pg::AllocZero<RowSort>(state.context, 1), frame.codec,
+                                      maintenance_work_mem, nullptr, state.context);
+  state.placer = pg::Construct<RowPlacer>(pg::AllocZero<RowPlacer>(state.context, 1), frame, *table,
+                                          *state.sort, state.context);
 }
 
-void AssignRow(Relation, ItemPointer tid, Datum* values, bool* isnull, bool, void* arg) {
+void PlaceRow(Relation, ItemPointer tid, Datum* values, bool* isnull, bool, void* arg) {
   BuildState& state = *static_cast<BuildState*>(arg);
   MemoryContext old = MemoryContextSwitchTo(state.row_context);
   const float* x = RowVector(*state.view, values, isnull);
-  if (x != nullptr) {
-    const uint32_t dims = state.view->meta.dims;
-    std::memcpy(state.rows + size_t{state.batch} * dims, x, sizeof(float) * dims);
-    state.tids[state.batch] = *tid;
-    if (++state.batch == kBatchRows) AssignBatch(state);
-  }
+  if (x != nullptr) state.placer->Add(x, *tid);
   if (++state.tuples_seen % 1024 == 0) {
     pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, state.tuples_seen);
   }
@@ -174,16 +99,15 @@ void AssignRow(Relation, ItemPointer tid, Datum* values, bool* isnull, bool, voi
 // --- writing
 // --------------------------------------------------------------------------------------
 
-// Writes the pages of an index, block after block.
+// Writes the pages of an index, block after block; the lists' as a ChainWriter wants it.
 class Writer {
  public:
-  explicit Writer(BuildState& state)
-      : state_(state), view_(*state.view), packer_(view_, view_.frame->codec, state.context) {
-    blocks_ = pg::AllocZero<BlockNumber>(state.context, view_.meta.record_pages + 1u);
-  }
+  explicit Writer(BuildState& state) : state_(state), view_(*state.view) {}
 
   void Write() {
     const IvfFrame& shape = view_.frame->shape;
+    pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_TOTAL,
+                                 static_cast<int64>(state_.placer->rows()));
     AppendMeta();
     for (uint32_t i = 0; i < shape.frame_pages; ++i) AppendFrame(i);
     for (uint32_t i = 0; i < shape.directory_pages; ++i) AppendDirectory();
@@ -192,15 +116,23 @@ class Writer {
     FinishMeta();
   }
 
+  BlockNumber Take() { return taken_++; }
+  void Put(BlockNumber block, const char* image) {
+    Buffer buffer;
+    char* page = Append(&buffer);
+    Assert(BufferGetBlockNumber(buffer) == block);
+    std::memcpy(page, image, format::kPageSize);
+    Done(buffer);
+  }
+  void Finish(uint32_t list, const ListEntry& entry) { state_.entries[list] = entry; }
+
  private:
   // Nobody else sees the file yet: the locks of a build (L1 to L4, one at a time) keep the
   // checkpointer off half a page.
   char* Append(Buffer* buffer) {
     CHECK_FOR_INTERRUPTS();
     *buffer = ReadBuffer(view_.rel, P_NEW);
-    Assert(BufferGetBlockNumber(*buffer) == next_);
     LockBuffer(*buffer, BUFFER_LOCK_EXCLUSIVE);
-    ++next_;
     return BufferGetPage(*buffer);
   }
   static void Done(Buffer buffer) {
@@ -238,50 +170,18 @@ class Writer {
   }
 
   void WriteLists() {
-    for (ListEntry& entry : state_.entries) {
-      entry.generation = FirstGeneration(view_.frame->shape.epoch);
+    const Frame& frame = *view_.frame;
+    ListEntry empty{};
+    empty.generation = FirstGeneration(frame.shape.epoch);
+    state_.entries.resize(frame.shape.lists, empty);
+    taken_ = RelationGetNumberOfBlocks(view_.rel);
+    ChainWriter<Writer> chains(view_, frame, *this, state_.context);
+    CodedRow row;
+    for (int64 done = 1; state_.sort->Next(&row); ++done) {
+      chains.Add(row);
+      if (done % 1024 == 0) pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, done);
     }
-    TupleTableSlot* slot = MakeSingleTupleTableSlot(state_.desc, &TTSOpsMinimalTuple);
-    const quant::ListCodec& codec = view_.frame->codec;
-    int64 done = 0;
-    while (tuplesort_gettupleslot(state_.sort, true, false, slot, nullptr)) {
-      bool isnull;
-      const uint32_t list =
-          static_cast<uint32_t>(DatumGetInt64(slot_getattr(slot, 1, &isnull)) >> 40);
-      const Datum row = slot_getattr(slot, 2, &isnull);
-      const uint8_t* at = reinterpret_cast<const uint8_t*>(
-          VARDATA_ANY(reinterpret_cast<const struct varlena*>(DatumGetPointer(row))));
-      if (!packer_.empty() && (packer_.full() || list != list_)) AppendSegment(list == list_);
-      list_ = list;
-      format::Tid tid;
-      std::memcpy(&tid, at, sizeof tid);
-      at += sizeof tid;
-      packer_.Add(tid, at, codec.second_bytes() > 0 ? at + codec.row_bytes() : nullptr);
-      if (++done % 1024 == 0) pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, done);
-    }
-    if (!packer_.empty()) AppendSegment(false);
-    ExecDropSingleTupleTableSlot(slot);
-  }
-
-  void AppendSegment(bool more) {
-    ListEntry& entry = state_.entries[list_];
-    const BlockNumber block = next_;
-    const uint32_t records = packer_.record_pages();
-    for (uint32_t i = 0; i < records; ++i) blocks_[i] = block + 1 + i;
-    Buffer buffer;
-    char* page = Append(&buffer);
-    packer_.FillSegment(page, list_, entry.generation, blocks_);
-    if (more) SegmentOn(page)->next = block + 1 + records;
-    Done(buffer);
-    for (uint32_t i = 0; i < records; ++i) {
-      page = Append(&buffer);
-      packer_.FillRecords(page, i, list_, entry.generation, block);
-      Done(buffer);
-    }
-    if (entry.head == 0) entry.head = block;
-    entry.tail = block;
-    entry.run += 1 + records;
-    packer_.Clear();
+    chains.End();
   }
 
   // L2, alone.
@@ -297,7 +197,7 @@ class Writer {
   }
 
   void FinishMeta() {
-    view_.meta.row_count = view_.meta.trained_rows = state_.tuples;
+    view_.meta.row_count = view_.meta.trained_rows = state_.placer->rows();
     // L1, alone.
     const pg::PageRef page =
         pg::ReadPage(view_.rel, kMetaBlock, BUFFER_LOCK_EXCLUSIVE, PageKind::kMeta);
@@ -308,10 +208,7 @@ class Writer {
 
   BuildState& state_;
   IndexView& view_;
-  SegmentPacker packer_;
-  BlockNumber* blocks_;
-  BlockNumber next_ = 0;
-  uint32_t list_ = 0;
+  BlockNumber taken_ = 0;
 };
 
 }  // namespace
@@ -339,22 +236,20 @@ IndexBuildResult* Build(Relation heap, Relation index, IndexInfo* info) {
                                static_cast<int64>(std::max(heap->rd_rel->reltuples, 0.0f)));
   StartSort(state);
   const double heap_tuples =
-      table_index_build_scan(heap, index, info, false, true, AssignRow, &state, nullptr);
-  AssignBatch(state);
+      table_index_build_scan(heap, index, info, true, true, PlaceRow, &state, nullptr);
+  state.placer->Flush();
   pg::StopPoint("build.assigned");
   EnterPhase(BuildPhase::kSorting);
-  tuplesort_performsort(state.sort);
+  state.sort->Sort();
   EnterPhase(BuildPhase::kWriting);
-  pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_TOTAL, static_cast<int64>(state.tuples));
   Writer(state).Write();
-  tuplesort_end(state.sort);
-  ExecDropSingleTupleTableSlot(state.slot);
+  state.sort->End();
   if (RelationNeedsWAL(index)) pg::LogPages(index);
 
   MemoryContextSwitchTo(old);
   IndexBuildResult* result = static_cast<IndexBuildResult*>(palloc0(sizeof(IndexBuildResult)));
   result->heap_tuples = heap_tuples;
-  result->index_tuples = static_cast<double>(state.tuples);
+  result->index_tuples = static_cast<double>(state.placer->rows());
   MemoryContextDelete(context);
   return result;
 }
@@ -387,7 +282,7 @@ void BuildEmpty(Relation index) {
   shape.epoch = 1;
   shape.first_block = kMetaBlock + 1;
   Sample(meta, 0, CurrentMemoryContext)
-      .Train(1, 0, &shape, cluster::Progress{}, CurrentMemoryContext);
+      .Train(1, 0, nullptr, &shape, cluster::Progress{}, CurrentMemoryContext);
   const uint16_t epoch = static_cast<uint16_t>(shape.epoch);
   AppendToInitFork(index, PageKind::kMeta, sizeof(IvfMeta),
                    [&meta](char* page) { *MetaOn(page) = meta; });

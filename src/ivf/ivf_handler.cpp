@@ -6,6 +6,7 @@
 #include "am/opclass.hpp"
 #include "ivf/ivf.hpp"
 #include "ivf/ivf_inspect.hpp"
+#include "ivf/ivf_user_centroids.hpp"
 #include "pg/entry.hpp"
 
 #include <climits>
@@ -25,6 +26,7 @@ struct IvfOptions {
   int pq_segments;
   int pq_bits;
   int rerank;
+  int centroids;  // offset of the text; 0: none
 };
 
 struct FlatOptions {
@@ -79,6 +81,8 @@ void DefineOptions() {
   add_enum_reloption(ivf_kind, "rerank", "Where what is near is looked at more closely", kReranks,
                      static_cast<int>(Rerank::kAuto),
                      "Valid values are \"auto\", \"index\" and \"heap\".", AccessExclusiveLock);
+  add_string_reloption(ivf_kind, "centroids", "Table that gives the centroids", nullptr,
+                       CheckCentroidsOption, AccessExclusiveLock);
   flat_kind = add_reloption_kind();
   add_int_reloption(flat_kind, "lists", "Number of inverted lists", kFlatDefaultLists, 1,
                     kFlatMaxLists, AccessExclusiveLock);
@@ -123,6 +127,7 @@ bytea* ParseOptions(Datum reloptions, bool validate) {
       {"pq_segments", RELOPT_TYPE_INT, offsetof(IvfOptions, pq_segments)},
       {"pq_bits", RELOPT_TYPE_INT, offsetof(IvfOptions, pq_bits)},
       {"rerank", RELOPT_TYPE_ENUM, offsetof(IvfOptions, rerank)},
+      {"centroids", RELOPT_TYPE_STRING, offsetof(IvfOptions, centroids)},
   };
   auto* options = static_cast<IvfOptions*>(build_reloptions(
       reloptions, validate, ivf_kind, sizeof(IvfOptions), kElements, lengthof(kElements)));
@@ -142,6 +147,13 @@ bytea* ParseOptions(Datum reloptions, bool validate) {
                errmsg("option \"rerank\" cannot be \"index\" here"),
                errdetail(staged ? "It needs \"rabitq_bits\" of 2 or more, not 1."
                                 : "Only quantizers \"rabitq\" and \"pq\" have a second code.")));
+    }
+    if (options->lists > 0 && options->centroids != 0) {
+      ereport(ERROR,
+              (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+               errmsg("options \"lists\" and \"centroids\" exclude each other"),
+               errdetail("\"lists\" is %d; \"centroids\" makes a list of each row of its table.",
+                         options->lists)));
     }
   }
   return reinterpret_cast<bytea*>(options);
@@ -214,7 +226,8 @@ Options OptionsOf(Relation index, uint32_t dims) {
                      kDefaultRabitqBits,
                      kDefaultPqSegments,
                      kDefaultPqBits,
-                     static_cast<int>(Rerank::kAuto)};
+                     static_cast<int>(Rerank::kAuto),
+                     0};
   if (index->rd_options != nullptr) options = *reinterpret_cast<IvfOptions*>(index->rd_options);
   Options result{options.lists, static_cast<Quantizer>(options.quantizer), 0, 0, 0};
   const Rerank rerank = static_cast<Rerank>(options.rerank);
@@ -234,6 +247,12 @@ Options OptionsOf(Relation index, uint32_t dims) {
         options.pq_segments > 0 ? options.pq_segments : std::max(1, (most + 3) / 4);
   }
   return result;
+}
+
+const char* CentroidsOptionOf(Relation index) {
+  const auto* options = reinterpret_cast<const IvfOptions*>(index->rd_options);
+  if (options == nullptr || IsFlat(index) || options->centroids == 0) return nullptr;
+  return pstrdup(reinterpret_cast<const char*>(options) + options->centroids);
 }
 
 Settings SettingsOf(Relation index) { return SettingsFor(index->rd_indam); }

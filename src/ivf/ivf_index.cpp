@@ -8,6 +8,7 @@
 #include "am/vector_column.hpp"
 #include "core/rng.hpp"
 #include "ivf/ivf_calibrate.hpp"
+#include "ivf/ivf_rank.hpp"
 
 #include "pg/alloc.hpp"
 
@@ -209,6 +210,7 @@ Frame* MakeFrame(const IvfMeta& meta, const IvfFrame& shape, const float* floats
   frame->codec =
       quant::ListCodec(params, &frame->space, floats + meta.dims, CodecRows(meta),
                        AllocAligned(context, quant::ListCodec::MemoryBytes(params, meta.dims)));
+  frame->codes = pg::Construct<CentroidCodes>(pg::AllocZero<CentroidCodes>(context, 1), context);
   return frame;
 }
 
@@ -217,55 +219,105 @@ Frame* MakeFrame(const IvfMeta& meta, const IvfFrame& shape, const float* floats
 
 namespace {
 
-// Frames stay in the backend's memory from one statement to the next, up to this much in all; those
-// that the transaction under way has used stay in any case.
+// Frames stay in the backend's memory from one transaction to the next, up to this much in all. A
+// larger one goes at the end of the transaction. Whoever has a frame holds nothing: what the
+// transaction under way has used stays to its end, which no scan and no statement outlives.
 constexpr size_t kCacheBytes = size_t{256} << 20;
 
 struct Cached {
   Cached* next;
-  IvfMeta meta;  // as it was checked
+  Oid index;
+  IvfMeta meta;  // as it was checked last
   pg::RelationFile file;
   const Frame* frame;
   MemoryContext context;
-  size_t bytes;
-  LocalTransactionId used;
+  size_t bytes;   // all that it takes
+  bool in_use;    // by the transaction under way
+  bool doubtful;  // the index has changed, or is gone, since it was looked at
 };
 
 Cached* cache;  // the latest first
-size_t cached_bytes;
 
-bool IsOfFile(const Cached& entry, const pg::RelationFile& file) {
-  return memcmp(&entry.file, &file, sizeof file) == 0;
-}
+size_t CacheLimit() { return pg::LimitOf(kCacheBytes); }
 
 void Drop(Cached** at) {
   Cached* entry = *at;
   *at = entry->next;
-  cached_bytes -= entry->bytes;
   MemoryContextDelete(entry->context);
 }
 
-// Frames of other contents of the same file, then the least recent ones, until `bytes` more fit.
-void MakeRoom(const pg::RelationFile& file, const IvfMeta& meta, size_t bytes) {
+// Drops what `condition` is true of and no transaction uses.
+template <class Condition>
+void DropIf(Condition&& condition) {
   for (Cached** at = &cache; *at != nullptr;) {
-    const Cached& entry = **at;
-    const bool stale =
-        IsOfFile(entry, file) && (entry.meta.stamp != meta.stamp ||
-                                  entry.frame->shape.epoch < meta.frames[meta.current].epoch);
-    if (stale && entry.used != pg::CurrentTransaction()) {
+    if (!(*at)->in_use && condition(**at)) {
       Drop(at);
     } else {
       at = &(*at)->next;
     }
   }
-  while (cached_bytes + bytes > kCacheBytes) {
-    Cached** last = nullptr;
-    for (Cached** at = &cache; *at != nullptr; at = &(*at)->next) {
-      if ((*at)->used != pg::CurrentTransaction()) last = at;
-    }
-    if (last == nullptr) return;
-    Drop(last);
+}
+
+// Drops the least recent frames until `bytes` more fit. Where these are beyond all limits, the
+// others stay.
+void MakeRoom(size_t bytes) {
+  const size_t limit = CacheLimit();
+  if (bytes > limit) return;
+  size_t taken = bytes;
+  for (const Cached* entry = cache; entry != nullptr; entry = entry->next) {
+    if (entry->in_use && entry->bytes <= limit) taken += entry->bytes;
   }
+  DropIf([limit, &taken](const Cached& entry) {
+    if (taken + entry.bytes > limit) return true;
+    taken += entry.bytes;
+    return false;
+  });
+}
+
+void EndTransaction(XactEvent event, void*) {
+  switch (event) {
+    case XACT_EVENT_PRE_COMMIT:
+    case XACT_EVENT_PARALLEL_PRE_COMMIT:
+    case XACT_EVENT_PRE_PREPARE:
+      return;
+    default:
+      break;
+  }
+  for (Cached* entry = cache; entry != nullptr; entry = entry->next) entry->in_use = false;
+  DropIf([](const Cached& entry) { return entry.doubtful; });
+  MakeRoom(0);
+}
+
+// An index was dropped, built anew, or something else has changed about it.
+void Doubt(Datum, Oid relation) {
+  const auto concerned = [relation](const Cached& entry) {
+    return relation == InvalidOid || relation == entry.index;
+  };
+  for (Cached* entry = cache; entry != nullptr; entry = entry->next) {
+    if (concerned(*entry)) entry->doubtful = true;
+  }
+  DropIf(concerned);
+}
+
+void StartCache() {
+  static bool started;
+  if (started) return;
+  started = true;
+  RegisterXactCallback(EndTransaction, nullptr);
+  CacheRegisterRelcacheCallback(Doubt, Datum{0});
+}
+
+bool IsOf(const Cached& entry, Relation rel) {
+  const pg::RelationFile file = pg::FileOf(rel);
+  return entry.index == RelationGetRelid(rel) && memcmp(&entry.file, &file, sizeof file) == 0;
+}
+
+// Frames that the index has had before.
+void DropFormer(Relation rel, const IvfMeta& meta) {
+  DropIf([rel, &meta](const Cached& entry) {
+    return IsOf(entry, rel) && (entry.meta.stamp != meta.stamp ||
+                                entry.frame->shape.epoch < meta.frames[meta.current].epoch);
+  });
 }
 
 // Reads the stream of a frame. False: its pages are of another epoch by now. Locks: the frame's
@@ -286,23 +338,34 @@ bool ReadStream(Relation rel, const IvfFrame& shape, float* floats, size_t n) {
   return std::all_of(floats, floats + n, [](float x) { return std::isfinite(x); });
 }
 
-// A frame from the cache, or read into it; null: it is not the index's any more.
-const Frame* LoadFrame(Relation rel, const IvfMeta& meta, const IvfFrame& shape) {
-  const pg::RelationFile file = pg::FileOf(rel);
+// The cached frame, which becomes the latest; null: there is none.
+const Frame* FindFrame(Relation rel, const IvfMeta& meta, const IvfFrame& shape) {
   for (Cached** at = &cache; *at != nullptr; at = &(*at)->next) {
     Cached* entry = *at;
-    if (entry->meta.stamp != meta.stamp || !IsOfFile(*entry, file) ||
+    if (!IsOf(*entry, rel) || entry->meta.stamp != meta.stamp ||
         std::memcmp(&entry->frame->shape, &shape, sizeof shape) != 0) {
       continue;
     }
-    entry->used = pg::CurrentTransaction();
+    entry->in_use = true;
+    entry->doubtful = false;
+    entry->meta = meta;
     *at = entry->next;
     entry->next = cache;
     cache = entry;
     return entry->frame;
   }
+  return nullptr;
+}
+
+// A frame from the cache, or read into it; null: it is not the index's any more.
+const Frame* LoadFrame(Relation rel, const IvfMeta& meta, const IvfFrame& shape) {
+  if (const Frame* found = FindFrame(rel, meta, shape)) return found;
+  StartCache();
+  DropFormer(rel, meta);
   const size_t floats = FrameFloats(meta, shape);
-  MakeRoom(file, meta, floats * sizeof(float));
+  // What the frame will make of its centroids when it is used often is counted from the start.
+  const size_t codes = CentroidCodes::Bytes(shape.lists, meta.dims);
+  MakeRoom(floats * sizeof(float) + codes);
   // Until it is complete it is the statement's.
   MemoryContext context =
       AllocSetContextCreate(CurrentMemoryContext, "ann ivf lists", ALLOCSET_SMALL_SIZES);
@@ -312,24 +375,28 @@ const Frame* LoadFrame(Relation rel, const IvfMeta& meta, const IvfFrame& shape)
     return nullptr;
   }
   Cached* entry = pg::AllocZero<Cached>(context, 1);
-  *entry = {cache,
-            meta,
-            file,
-            MakeFrame(meta, shape, stream, context),
-            context,
-            floats * sizeof(float),
-            pg::CurrentTransaction()};
-  MemoryContextSetParent(context, TopMemoryContext);
+  entry->index = RelationGetRelid(rel);
+  entry->meta = meta;
+  entry->file = pg::FileOf(rel);
+  entry->frame = MakeFrame(meta, shape, stream, context);
+  entry->context = context;
+  entry->bytes = MemoryContextMemAllocated(context, true) + codes;
+  entry->in_use = true;
+  MemoryContextSetParent(context, CacheMemoryContext);
+  entry->next = cache;
   cache = entry;
-  cached_bytes += entry->bytes;
   return entry->frame;
 }
 
 // Whether a meta page that says the same has been checked: planning the layout takes microseconds.
 // Its last fields may differ.
 bool WasChecked(Relation rel, const IvfMeta& meta) {
-  return cache != nullptr && IsOfFile(*cache, pg::FileOf(rel)) &&
-         std::memcmp(&cache->meta, &meta, offsetof(IvfMeta, row_count)) == 0;
+  for (const Cached* entry = cache; entry != nullptr; entry = entry->next) {
+    if (IsOf(*entry, rel) && std::memcmp(&entry->meta, &meta, offsetof(IvfMeta, row_count)) == 0) {
+      return true;
+    }
+  }
+  return false;
 }
 
 }  // namespace
@@ -342,9 +409,9 @@ void Refresh(IndexView* view) {
     if (!WasChecked(view->rel, view->meta)) CheckMeta(view->rel, view->meta);
     const IvfMeta& meta = view->meta;
     view->frame = LoadFrame(view->rel, meta, meta.frames[meta.current]);
-    view->training =
-        meta.training != 0 ? LoadFrame(view->rel, meta, meta.frames[1 - meta.current]) : nullptr;
-    if (view->frame != nullptr && (view->training != nullptr || meta.training == 0)) return;
+    const bool both = meta.training != 0 && view->frames == Frames::kAll;
+    view->training = both ? LoadFrame(view->rel, meta, meta.frames[1 - meta.current]) : nullptr;
+    if (view->frame != nullptr && (view->training != nullptr || !both)) return;
   }
   pg::ReportCorrupted(view->rel, view->meta.frames[view->meta.current].first_block,
                       "the centroids are not of the index");
@@ -361,9 +428,10 @@ void RefreshOther(IndexView* view) {
   }
 }
 
-IndexView* OpenIndex(Relation rel, MemoryContext context) {
+IndexView* OpenIndex(Relation rel, MemoryContext context, Frames frames) {
   IndexView* view =
       pg::Construct<IndexView>(MemoryContextAllocZero(context, sizeof(IndexView)), rel, IvfMeta{});
+  view->frames = frames;
   Refresh(view);
   return view;
 }

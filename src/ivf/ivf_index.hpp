@@ -16,15 +16,20 @@ void* AllocAligned(MemoryContext context, size_t bytes);
 
 // The lists of an epoch: what vectors are coded and compared with. Lives in the backend's cache, to
 // the end of the transaction at least.
+class CentroidCodes;
 struct Frame {
   format::IvfFrame shape;
   const float* mean;
   const float* centroids;  // work vectors
   quant::WorkSpace space;
   quant::ListCodec codec;
+  CentroidCodes* codes;  // ivf_rank.hpp
 
   const float* Centroid(uint32_t list) const { return centroids + size_t{list} * space.dims(); }
 };
+
+// Which of an index's frames a view loads: writers want the one that is being filled, too.
+enum class Frames { kInUse, kAll };
 
 struct IndexView {
   IndexView(Relation index, const format::IvfMeta& m) : rel(index), meta(m), layout(meta) {}
@@ -34,7 +39,8 @@ struct IndexView {
   format::IvfMeta meta;
   format::IvfLayout layout;
   const Frame* frame = nullptr;     // in use
-  const Frame* training = nullptr;  // being filled, if one is
+  const Frame* training = nullptr;  // being filled, if one is; null where only kInUse is loaded
+  Frames frames = Frames::kAll;
 
   quant::Metric metric() const { return static_cast<quant::Metric>(meta.metric); }
 };
@@ -71,7 +77,7 @@ void CheckMeta(Relation rel, const format::IvfMeta& meta);
 // Lists of an index, for the planner.
 uint32_t ListsOf(Relation rel);
 // Opens an index; memory of the view from `context`.
-IndexView* OpenIndex(Relation rel, MemoryContext context);
+IndexView* OpenIndex(Relation rel, MemoryContext context, Frames frames = Frames::kAll);
 // Brings the view up to date. Locks: as ReadMeta, alone.
 void Refresh(IndexView* view);
 // The same when a page was not of the lists that the view knows: so there are others now.

@@ -4,8 +4,8 @@
 #include <cstring>
 
 #include "am/vector_column.hpp"
+#include "ivf/ivf_rank.hpp"
 #include "ivf/ivf_space.hpp"
-#include "simd/simd.hpp"
 
 #include "pg/alloc.hpp"
 
@@ -22,18 +22,6 @@ namespace {
 constexpr uint32_t kMostPieces = 8;
 
 }  // namespace
-
-uint32_t NearestList(const Frame& frame, const float* work) {
-  const auto distance = simd::Floats().l2_squared;
-  const uint32_t dims = frame.space.dims();
-  uint32_t nearest = 0;
-  float least = INFINITY;
-  for (uint32_t list = 0; list < frame.shape.lists; ++list) {
-    const float d = distance(work, frame.Centroid(list), dims);
-    if (d < least) nearest = list, least = d;
-  }
-  return nearest;
-}
 
 class Inserter {
  public:

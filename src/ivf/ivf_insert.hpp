@@ -16,7 +16,4 @@ void InsertRow(Inserter* inserter, const float* x, format::Tid tid);
 // Adds it to the lists being trained only. False: they are not, any more.
 bool InsertTrained(Inserter* inserter, const float* x, format::Tid tid);
 
-// The list of a work vector.
-uint32_t NearestList(const Frame& frame, const float* work);
-
 }  // namespace ann::ivf

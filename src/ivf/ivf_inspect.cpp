@@ -105,7 +105,7 @@ Counts CountLists(IndexView* view) {
 }  // namespace
 
 Datum Stats(Relation index, TupleDesc desc) {
-  IndexView& view = *OpenIndex(index, CurrentMemoryContext);
+  IndexView& view = *OpenIndex(index, CurrentMemoryContext, Frames::kInUse);
   const Counts counts = CountLists(&view);
   const format::IvfMeta& meta = view.meta;
   const format::IvfFrame& shape = view.frame->shape;

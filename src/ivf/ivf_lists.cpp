@@ -29,10 +29,13 @@ constexpr uint32_t kPrefetchPages = 64;
 
 }  // namespace
 
-// For the lists of the view's frame.
 void PrepareQuery(ScanState& s) {
   const format::IvfMeta& meta = s.view->meta;
   const quant::ListCodec& codec = s.view->frame->codec;
+  if (s.x == nullptr) {
+    s.order.Start(*s.view->frame, nullptr);
+    return;
+  }
   s.work = pg::AllocZero<float>(s.context, meta.dims);
   s.work_query = s.view->frame->space.PrepareQuery(s.x, s.work);
   s.query = codec.PrepareQuery(
@@ -41,59 +44,14 @@ void PrepareQuery(ScanState& s) {
   s.block = static_cast<uint8_t*>(AllocAligned(s.context, codec.block_bytes()));
   s.record = static_cast<uint8_t*>(
       AllocAligned(s.context, size_t{meta.pages_per_record} * format::kPageSize + 64));
+  s.order.Start(*s.view->frame, &s.query);
 }
-
-namespace {
-
-// --- order of lists
-// -------------------------------------------------------------------------------
-
-}  // namespace
-
-void RankLists(ScanState& s) {
-  const Frame& frame = *s.view->frame;
-  const uint32_t lists = frame.shape.lists, dims = s.view->meta.dims;
-  s.probes.resize(lists);
-  s.ranked = s.next_probe = 0;
-  const simd::FloatKernels& kernels = simd::Floats();
-  const bool ip = s.view->metric() == Metric::kInnerProduct;
-  for (uint32_t list = 0; list < lists; ++list) {
-    float key = 0;
-    if (s.x != nullptr) {
-      key = ip ? -kernels.inner_product(s.work_query.work, frame.Centroid(list), dims)
-               : kernels.l2_squared(s.work_query.work, frame.Centroid(list), dims);
-    }
-    s.probes[list] = {OrderableKey(key), list};
-  }
-}
-
-namespace {
-
-// The next list to be read; false: there is none.
-bool PeekProbe(ScanState& s, uint32_t ahead, uint32_t* list) {
-  const uint32_t at = s.next_probe + ahead;
-  if (at >= s.probes.size()) return false;
-  if (at >= s.ranked) {
-    const auto nearer = [](const Probe& a, const Probe& b) {
-      return a.key < b.key || (a.key == b.key && a.list < b.list);
-    };
-    const size_t end = std::min<size_t>(s.probes.size(), std::max<size_t>(64, 2 * s.ranked));
-    const auto first = s.probes.begin();
-    std::nth_element(first + s.ranked, first + (end - 1), s.probes.end(), nearer);
-    std::sort(first + s.ranked, first + end, nearer);
-    s.ranked = static_cast<uint32_t>(end);
-  }
-  *list = s.probes[at].list;
-  return true;
-}
-
-}  // namespace
 
 bool MayProbe(const ScanState& s) {
-  if (s.next_probe >= s.probes.size()) return false;
+  if (s.order.AtEnd()) return false;
   if (s.x == nullptr) return true;
   const int most = s.settings.max_probes;
-  if (most > 0 && s.next_probe >= static_cast<uint32_t>(most)) return false;
+  if (most > 0 && s.order.taken() >= static_cast<uint32_t>(most)) return false;
   return s.first_round || s.settings.iterative_scan != am::IterativeScan::kOff;
 }
 
@@ -179,7 +137,7 @@ bool CopyRecord(ScanState& s, const ReadList& list, const Candidate& c, BlockNum
 // now.
 bool ReadRecord(ScanState& s, const Candidate& c) {
   const Segment& segment = s.segments[c.segment];
-  const ReadList& list = s.read[segment.probe];
+  const ReadList& list = s.read[segment.read];
   const uint32_t pieces = s.view->meta.pages_per_record;
   BlockNumber blocks[8];
   const pg::PageRef page = LockShared(s, segment.block);
@@ -202,7 +160,7 @@ namespace {
 bool RefineApart(ScanState& s, uint32_t id) {
   const quant::ListCodec& codec = s.view->frame->codec;
   const Candidate& c = s.candidates[id];
-  const quant::ListContext& context = s.read[s.segments[c.segment].probe].context;
+  const quant::ListContext& context = s.read[s.segments[c.segment].read].context;
   CHECK_FOR_INTERRUPTS();
   if (!ReadRecord(s, c)) return false;
   quant::Estimate estimate;
@@ -231,7 +189,7 @@ bool RefineClose(ScanState& s) {
     }
     const Candidate& first = s.candidates[s.close[i]];
     const Segment& segment = s.segments[first.segment];
-    const ReadList& list = s.read[segment.probe];
+    const ReadList& list = s.read[segment.read];
     const uint32_t ordinal = layout.RecordPage(first.row);
     const pg::PageRef page = LockShared(s, s.record_pages[ordinal]);
     const bool right = IsRecordsOf(page.page, list.list, list.generation, segment.block, ordinal);
@@ -263,10 +221,10 @@ void ReadSegment(ScanState& s, const pg::PageRef& page) {
   const format::SegmentHeader* segment = SegmentOn(page.page);
   CheckSegment(view, page);
   const quant::ListCodec& codec = view.frame->codec;
-  const uint32_t probe = static_cast<uint32_t>(s.read.size() - 1);
-  const quant::ListContext& context = s.read[probe].context;
+  const uint32_t read = static_cast<uint32_t>(s.read.size() - 1);
+  const quant::ListContext& context = s.read[read].context;
   const uint32_t at = static_cast<uint32_t>(s.segments.size());
-  s.segments.push_back({probe, page.block});
+  s.segments.push_back({read, page.block});
   const bool staged = codec.second_bytes() > 0;
   const bool apart = view.meta.code_place == format::CodePlace::kRecord;
   const bool probable =
@@ -353,15 +311,16 @@ bool ReadEntryPinned(ScanState& s, uint32_t list, format::ListEntry* entry) {
 void Prefetch(ScanState& s) {
   uint32_t list;
   s.ahead = ~uint32_t{0};
-  if (!PeekProbe(s, 0, &list) || !ReadEntryPinned(s, list, &s.ahead_entry)) return;
+  if (!s.order.Peek(&list) || !ReadEntryPinned(s, list, &s.ahead_entry)) return;
   s.ahead = list;
   const format::ListEntry& entry = s.ahead_entry;
   if (entry.head == 0) return;
   const uint32_t pages = std::min(std::max(entry.run, 1u), kPrefetchPages);
   for (uint32_t i = 0; i < pages; ++i) {
-    if (s.reader.Peek(entry.head + i).page == nullptr) {
-      PrefetchBuffer(s.view->rel, MAIN_FORKNUM, entry.head + i);
-    }
+    const BlockNumber block = entry.head + i;
+    if (s.reader.Knows(block)) continue;
+    const PrefetchBufferResult found = PrefetchBuffer(s.view->rel, MAIN_FORKNUM, block);
+    if (BufferIsValid(found.recent_buffer)) s.reader.Remember(block, found.recent_buffer);
   }
 }
 
@@ -411,15 +370,14 @@ void StartAgain(ScanState& s) {
   s.rest_least = INFINITY;
   s.top.clear();
   s.emission.Clear();
-  if (s.x != nullptr) PrepareQuery(s);
-  RankLists(s);
+  PrepareQuery(s);
 }
 
 // Reads the next list and publishes it. False: lists have changed, all starts again.
 bool ReadNext(ScanState& s, bool* improved) {
   const Frame& frame = *s.view->frame;
   uint32_t list = 0;
-  PeekProbe(s, 0, &list);
+  s.order.Peek(&list);
   const size_t before = s.candidates.size(), segments = s.segments.size(), rest = s.rest.size();
   s.read.push_back({list, 0, {}});
   if (s.x != nullptr) {
@@ -445,7 +403,7 @@ bool ReadNext(ScanState& s, bool* improved) {
     if (repeated) NoteAllKeys(s);
     if (ReadChain(s, entry)) break;
   }
-  ++s.next_probe;
+  s.order.Advance();
   Prefetch(s);
   Publish(s, rest);
   *improved = Threshold(s) < least;
@@ -461,7 +419,7 @@ void NextRound(ScanState& s) {
   for (uint32_t lists = 0; MayProbe(s); ++lists) {
     if (s.x == nullptr && lists > 0) break;
     if (fixed && lists >= static_cast<uint32_t>(s.settings.probes)) break;
-    if (s.x != nullptr && !fixed && lists > 0 && s.next_probe >= kFewestLists &&
+    if (s.x != nullptr && !fixed && lists > 0 && s.order.taken() >= kFewestLists &&
         idle >= s.view->frame->shape.patience) {
       break;
     }

@@ -7,6 +7,7 @@
 #include "ivf/ivf.hpp"
 #include "ivf/ivf_calibrate.hpp"
 #include "ivf/ivf_index.hpp"
+#include "ivf/ivf_rank.hpp"
 
 #include "pg/alloc.hpp"
 #include "pg/unpinned.hpp"
@@ -24,7 +25,7 @@ static_assert(sizeof(Candidate) == 16);
 
 // A code page that has been read.
 struct Segment {
-  uint32_t probe;  // index into ScanState::read
+  uint32_t read;  // index into ScanState::read
   BlockNumber block;
 };
 
@@ -32,11 +33,6 @@ struct Segment {
 struct Rest {
   float lower;
   uint32_t id;
-};
-
-struct Probe {
-  float key;
-  uint32_t list;
 };
 
 // A list that has been read.
@@ -51,7 +47,7 @@ struct ScanState {
 
   explicit ScanState(MemoryContext cxt)
       : context(cxt),
-        probes(Alloc(cxt)),
+        order(cxt),
         read(Alloc(cxt)),
         segments(Alloc(cxt)),
         candidates(Alloc(cxt)),
@@ -77,9 +73,7 @@ struct ScanState {
   uint8_t* record = nullptr;  // one
   uint8_t* block = nullptr;   // of rows that lie one after the other
 
-  VecOf<Probe, Alloc> probes;  // all lists; those up to `ranked` in order
-  uint32_t ranked = 0;
-  uint32_t next_probe = 0;
+  ProbeOrder order;
   VecOf<ReadList, Alloc> read;
   VecOf<Segment, Alloc> segments;
   VecOf<Candidate, Alloc> candidates;
@@ -103,9 +97,8 @@ struct ScanState {
   am::Emission emission;
 };
 
-// Prepares `x` for the lists of the view's frame, and puts all lists in order.
+// Prepares the query for the lists of the view's frame.
 void PrepareQuery(ScanState& s);
-void RankLists(ScanState& s);
 
 // Whether there are lists that may be read.
 bool MayProbe(const ScanState& s);

@@ -34,6 +34,10 @@ namespace {
 // again. Where the number of lists follows the rows it is as their root.
 constexpr uint32_t kOutgrownLists = 2;
 constexpr double kOutgrownRows = 2, kOutgrownRowsOfAutomatic = 4;
+// Where the lists are given: mean, codebook and patience are found anew when there are so many
+// times as many rows, and enough to tell something.
+constexpr double kGrown = 4;
+constexpr double kFewestRows = 1000;
 
 void Tick(void*, cluster::Phase, uint64_t, uint64_t) { pg::VacuumDelay(); }
 
@@ -121,8 +125,8 @@ class Trainer {
         context_(context),
         image_(pg::AllocZero<char>(context, format::kPageSize)) {}
 
-  void Run() {
-    WriteFrame();
+  void Run(const UserCentroids* given) {
+    WriteFrame(given);
     pg::StopPoint("retrain.begun");
     CopyRows();
     pg::StopPoint("retrain.copied");
@@ -131,7 +135,7 @@ class Trainer {
 
  private:
   // Step 1 and 2.
-  void WriteFrame() {
+  void WriteFrame(const UserCentroids* given) {
     const IvfMeta& meta = view_.meta;
     IndexInfo* info = BuildIndexInfo(view_.rel);
     // Others write meanwhile: rows are those that a snapshot sees.
@@ -140,7 +144,7 @@ class Trainer {
     progress.tick = Tick;
     IvfFrame shape{};
     float* stream = TrainOnTable(
-        view_, heap_, info, ListsOption(view_.rel), progress, [] {}, &shape, context_);
+        view_, heap_, info, ListsOption(view_.rel), given, progress, [] {}, &shape, context_);
     shape.epoch = NewestEpoch(meta) + 1;
     // Pages that a free space map from before a crash took for free may be somebody's by now: then
     // others behind them are taken.
@@ -267,6 +271,9 @@ namespace {
 
 // Whether an index of so many rows wants other lists.
 bool HasOutgrown(const IndexView& view, double rows) {
+  if (CentroidsOptionOf(view.rel) != nullptr) {
+    return rows >= std::max(kFewestRows, kGrown * static_cast<double>(view.meta.trained_rows));
+  }
   const int wanted = ListsOption(view.rel);
   return ListsFor(wanted, rows) >= kOutgrownLists * view.frame->shape.lists &&
          rows >= (wanted == 0 ? kOutgrownRowsOfAutomatic : kOutgrownRows) *
@@ -287,9 +294,12 @@ double CountRows(const IndexView& view, MemoryContext context) {
 
 }  // namespace
 
-void Retrain(Relation heap, IndexView* view, MemoryContext context) {
+void Retrain(Relation heap, IndexView* view, int elevel, MemoryContext context) {
+  bool failed;
+  const UserCentroids* given = ReadUserCentroids(*view, heap, elevel, context, &failed);
+  if (failed) return;
   DiscardTraining(view, context);
-  Trainer(heap, *view, context).Run();
+  Trainer(heap, *view, context).Run(given);
 }
 
 void RetrainIfOutgrown(IndexVacuumInfo* info, const IndexBulkDeleteResult& stats) {
@@ -308,7 +318,7 @@ void RetrainIfOutgrown(IndexVacuumInfo* info, const IndexBulkDeleteResult& stats
     // Vacuum has it locked.
     const Relation heap =
         table_open(IndexGetRelation(RelationGetRelid(info->index), false), NoLock);
-    Retrain(heap, view, context);
+    Retrain(heap, view, WARNING, context);
     table_close(heap, NoLock);
   }
   MemoryContextSwitchTo(old);
@@ -337,7 +347,7 @@ ANN_FUNCTION(ann_retrain)
   const int settings = NewGUCNestLevel();
   ann::pg::RestrictSearchPath();
   ann::ivf::IndexView* view = ann::ivf::OpenIndex(opened.index, CurrentMemoryContext);
-  ann::ivf::Retrain(opened.heap, view, CurrentMemoryContext);
+  ann::ivf::Retrain(opened.heap, view, ERROR, CurrentMemoryContext);
   AtEOXact_GUC(false, settings);
   SetUserIdAndSecContext(user, security);
   ann::am::CloseInspected(opened, ShareUpdateExclusiveLock);

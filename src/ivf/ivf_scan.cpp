@@ -66,7 +66,7 @@ struct Source {
     const Candidate& c = s.candidates[item.id];
     if (codec.second_bytes() > 0 && ReadRecord(s, c)) {
       s.emission.Push(am::Bounded(
-          item.id, codec.Refine(s.query, s.read[s.segments[c.segment].probe].context, s.record),
+          item.id, codec.Refine(s.query, s.read[s.segments[c.segment].read].context, s.record),
           am::kEpsilon, Stage::kRefined));
       return;
     }
@@ -136,7 +136,7 @@ void StartScan(IndexScanDesc scan) {
   MemoryContext old = MemoryContextSwitchTo(opaque->context);
   ScanState* s = pg::Construct<ScanState>(palloc(sizeof(ScanState)), opaque->context);
   opaque->state = s;
-  s->view = OpenIndex(scan->indexRelation, opaque->context);
+  s->view = OpenIndex(scan->indexRelation, opaque->context, Frames::kInUse);
   s->table = scan->heapRelation;
   s->settings = SettingsOf(scan->indexRelation);
   s->reader = pg::UnpinnedReader(scan->indexRelation, pg::unpinned_reads);
@@ -146,10 +146,9 @@ void StartScan(IndexScanDesc scan) {
     const float* x = am::VectorFloats(key->sk_argument, meta.dims);
     if (am::IsIndexable(s->view->metric(), x, meta.dims)) {
       s->x = x;
-      PrepareQuery(*s);
     }
   }
-  RankLists(*s);
+  PrepareQuery(*s);
   pgstat_count_index_scan(scan->indexRelation);
   pg::CountIndexSearch(scan);
   MemoryContextSwitchTo(old);

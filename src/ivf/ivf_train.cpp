@@ -113,7 +113,7 @@ void Sample::FindMean(float* mean) const {
   pfree(sums);
 }
 
-float* Sample::Train(uint32_t lists, double table_rows, IvfFrame* shape,
+float* Sample::Train(uint32_t lists, double table_rows, const UserCentroids* given, IvfFrame* shape,
                      const cluster::Progress& progress, MemoryContext context) {
   const uint32_t dims = meta_.dims;
   const bool pq = static_cast<Quantizer>(meta_.quantizer) == Quantizer::kPq;
@@ -135,7 +135,10 @@ float* Sample::Train(uint32_t lists, double table_rows, IvfFrame* shape,
     for (uint32_t i = 0; i < dims; ++i) x[i] = std::isfinite(work[i]) ? work[i] : 0;
   }
   const float* centroids = nullptr;
-  if (rows_ > 0 && lists > 1) {
+  if (given != nullptr) {
+    shape->lists = lists;
+    centroids = WorkVectors(*given, space, context_);
+  } else if (rows_ > 0 && lists > 1) {
     cluster::KMeansParams clustering;
     clustering.dims = dims;
     clustering.lists = static_cast<uint32_t>(std::min<uint64_t>(lists, rows_));
@@ -244,8 +247,8 @@ BlockNumber VisitBlocks(Sampling& s, BlockNumber blocks, BlockNumber wanted, uin
 }  // namespace
 
 float* TrainOnTable(const IndexView& view, Relation heap, IndexInfo* info, int lists,
-                    const cluster::Progress& progress, void (*sampled)(), IvfFrame* shape,
-                    MemoryContext context) {
+                    const UserCentroids* given, const cluster::Progress& progress,
+                    void (*sampled)(), IvfFrame* shape, MemoryContext context) {
   MemoryContext own = AllocSetContextCreate(context, "ann ivf sample", ALLOCSET_DEFAULT_SIZES);
   MemoryContext rows_of = AllocSetContextCreate(own, "ann ivf sample row", ALLOCSET_DEFAULT_SIZES);
   Sampling sampling{view, heap, info, rows_of, nullptr, 0};
@@ -256,7 +259,7 @@ float* TrainOnTable(const IndexView& view, Relation heap, IndexInfo* info, int l
 
   cluster::KMeansParams params;
   params.dims = view.meta.dims;
-  params.lists = ListsFor(lists, rows);
+  params.lists = given != nullptr ? given->count : ListsFor(lists, rows);
   // A margin for what the estimate may be off by.
   const uint64_t wanted =
       cluster::KMeans::SampleRows(params, static_cast<uint64_t>(rows * 1.1) + 1, kSampleRowsPerList,
@@ -267,7 +270,7 @@ float* TrainOnTable(const IndexView& view, Relation heap, IndexInfo* info, int l
   VisitBlocks(sampling, blocks, static_cast<BlockNumber>(std::min<double>(spread, blocks)),
               view.meta.seed + 1);
   sampled();
-  float* stream = sample.Train(params.lists, rows, shape, progress, context);
+  float* stream = sample.Train(params.lists, rows, given, shape, progress, context);
   MemoryContextDelete(own);
   return stream;
 }

@@ -4,6 +4,7 @@
 #include "cluster/kmeans.hpp"
 
 #include "ivf/ivf_index.hpp"
+#include "ivf/ivf_user_centroids.hpp"
 
 namespace ann::ivf {
 
@@ -26,9 +27,9 @@ class Sample {
   // Makes a frame of `lists` lists, at most, in memory of `context`: `shape` (all but epoch and
   // place) and the stream of its pages. The sample is used up. Without rows there is one list
   // around 0.
-  // `table_rows`: that the sample stands for.
-  float* Train(uint32_t lists, double table_rows, format::IvfFrame* shape,
-               const cluster::Progress& progress, MemoryContext context);
+  // `table_rows`: that the sample stands for. `given`: the centroids, one for each list, or null.
+  float* Train(uint32_t lists, double table_rows, const UserCentroids* given,
+               format::IvfFrame* shape, const cluster::Progress& progress, MemoryContext context);
 
  private:
   void FindMean(float* mean) const;
@@ -47,9 +48,10 @@ const float* RowVector(const IndexView& view, Datum* values, const bool* isnull)
 
 // A frame of the lists that a table's rows want: `shape` (all but epoch and place) and the stream
 // of its pages, in memory of `context`. `info`: the index's; ii_Concurrent if others may write.
+// `given`: the lists' centroids, or null.
 // Calls `sampled` before the clustering.
 float* TrainOnTable(const IndexView& view, Relation heap, IndexInfo* info, int lists,
-                    const cluster::Progress& progress, void (*sampled)(), format::IvfFrame* shape,
-                    MemoryContext context);
+                    const UserCentroids* given, const cluster::Progress& progress,
+                    void (*sampled)(), format::IvfFrame* shape, MemoryContext context);
 
 }  // namespace ann::ivf

@@ -69,15 +69,6 @@ inline void VacuumDelay() {
 #endif
 }
 
-// Names the transaction under way in this backend.
-inline LocalTransactionId CurrentTransaction() {
-#if PG_VERSION_NUM >= 170000
-  return MyProc->vxid.lxid;
-#else
-  return MyProc->lxid;
-#endif
-}
-
 inline bool OwnsRelation(Oid id) {
 #if PG_VERSION_NUM >= 160000
   return object_ownercheck(RelationRelationId, id, GetUserId());
@@ -91,6 +82,14 @@ inline bool OwnsRelation(Oid id) {
 inline void RestrictSearchPath() {
 #if PG_VERSION_NUM >= 170000
   ::RestrictSearchPath();
+#endif
+}
+
+inline bool MayUseSchema(Oid schema, Oid role) {
+#if PG_VERSION_NUM >= 160000
+  return object_aclcheck(NamespaceRelationId, schema, role, ACL_USAGE) == ACLCHECK_OK;
+#else
+  return pg_namespace_aclcheck(schema, role, ACL_USAGE) == ACLCHECK_OK;
 #endif
 }
 

@@ -2,6 +2,7 @@
 
 #ifdef ANN_TEST_HOOKS
 
+#include <algorithm>
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
@@ -21,6 +22,7 @@ char* stop_at;
 int kill_after_units;
 int kill_what = static_cast<int>(Death::kBackend);
 bool trace_units;
+int cache_kb;
 int units_done;
 
 const config_enum_entry kDeaths[] = {{"backend", static_cast<int>(Death::kBackend), false},
@@ -78,7 +80,14 @@ void UnitDone(Site site) {
   if (units_done == kill_after_units) Die();
 }
 
+size_t LimitOf(size_t bytes) {
+  return cache_kb == 0 ? bytes : std::min(bytes, size_t{1024} * cache_kb);
+}
+
 void DefineTestSettings() {
+  DefineCustomIntVariable(
+      "ann.cache_kb", "Most memory for frames between transactions; 0: as ever.", nullptr,
+      &cache_kb, 0, 0, INT_MAX, PGC_USERSET, GUC_NOT_IN_SAMPLE, nullptr, nullptr, nullptr);
   DefineCustomStringVariable("ann.stop_at", "Points where this session waits for advisory locks.",
                              "POINT=KEY,...; without a key it is 1.", &stop_at, "", PGC_USERSET,
                              GUC_NOT_IN_SAMPLE, nullptr, nullptr, nullptr);

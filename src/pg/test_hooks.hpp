@@ -2,6 +2,8 @@
 // it dies (README, "Hooks of tests"). In other builds nothing of this is left.
 #pragma once
 
+#include <cstddef>
+
 #ifdef ANN_TEST_HOOKS
 #include <source_location>
 #endif
@@ -19,6 +21,8 @@ void StopPoint(const char* name);
 // Called right after a change has become all it will be after a crash: a WAL record is written, or
 // the file has grown. Dies here if ann.kill_after_units says so.
 void UnitDone(Site site = Site::current());
+// What memory is limited to that would be `bytes`: less where ann.cache_kb says so.
+size_t LimitOf(size_t bytes);
 
 #else
 
@@ -29,6 +33,7 @@ struct Site {
 inline void DefineTestSettings() {}
 inline void StopPoint(const char*) {}
 inline void UnitDone(Site = Site::current()) {}
+constexpr size_t LimitOf(size_t bytes) { return bytes; }
 
 #endif
 

@@ -42,6 +42,13 @@ class UnpinnedReader {
     return {BufferBlocks + static_cast<size_t>(buffer - 1) * BLCKSZ, buffer};
   }
 
+  // Whether the block is where it was last seen, for those who do not want to read it now.
+  bool Knows(BlockNumber block) const {
+    if (hints_ == nullptr) return false;
+    const Buffer buffer = hints_[Slot(block)];
+    return buffer > 0 && Holds(buffer, block, 0);
+  }
+
   // After reading: whether the page was still there.
   bool StillThere(const Peeked& peeked, BlockNumber block) const {
     pg_read_barrier();

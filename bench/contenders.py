@@ -1,0 +1,39 @@
+"""Who is measured: the entries of contenders.toml."""
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+# A swept value that stands for leaving the setting alone, as a new user does.
+UNSET = "unset"
+
+
+@dataclass
+class Contender:
+    name: str
+    extension: str
+    database: str
+    index: str       # CREATE INDEX text with {index}, {table}, {opclass}, ...
+    setting: str     # what is swept
+    values: list
+    type: str = "vector"
+    dsn: str = ""
+    also: dict = field(default_factory=dict)   # settings that stand through the sweep
+    rows_per_list: int = 1000                  # what {lists} in the index's text follows from
+    churn: bool = False                        # takes part in churn when no names are given
+    looks: list = field(default_factory=list)  # values that churn looks with, for those of --ef
+    insert_goal: float = 5                     # single-row inserts, as a multiple of the first's
+
+    def settings_for(self, value):
+        return dict(self.also) if value == UNSET else {**self.also, self.setting: value}
+
+
+def read_contenders(path, wanted, churn_only=False):
+    """Those that are wanted, in that order; without names all of the file, or all for churn."""
+    entries = tomllib.loads(Path(path).read_text())["contender"]
+    known = {entry["name"]: Contender(**entry) for entry in entries}
+    unknown = set(wanted) - set(known)
+    if unknown:
+        raise SystemExit(f"{path} has no contender {', '.join(sorted(unknown))}")
+    if wanted:
+        return [known[name] for name in dict.fromkeys(wanted)]
+    return [contender for contender in known.values() if contender.churn or not churn_only]

@@ -1,0 +1,74 @@
+// Coded rows on their way to their lists: rows in any order get list and codes, and come back
+// sorted by list and TID (README, "Build").
+#pragma once
+
+#include "cluster/nearest.hpp"
+
+#include "ivf/ivf_index.hpp"
+
+namespace ann::ivf {
+
+// A row as the sort gives it back.
+struct CodedRow {
+  uint32_t list;
+  format::Tid tid;
+  float distance;         // squared, of its work vector from the centroid; 0 if that is no number
+  const uint8_t* code;    // codec.row_bytes()
+  const uint8_t* second;  // codec.second_bytes(); null: there is no second stage
+};
+
+// A sort by list and TID, so that what comes out does not depend on the order in which rows went
+// in, nor on how many processes read them. Spills to temporary files.
+class RowSort {
+ public:
+  // `coordinate`: of a sort that processes share, or null. Memory: of `context`.
+  RowSort(const quant::ListCodec& codec, int memory_kb, SortCoordinate coordinate,
+          MemoryContext context);
+
+  // Room for the codes of the row to be added; `second` is null when there is no second stage.
+  uint8_t* code() const;
+  uint8_t* second() const;
+  void Add(uint32_t list, const ItemPointerData& tid, float distance);
+  void Sort() { tuplesort_performsort(sort_); }
+  // The next row, good until the following call. False: there are no more.
+  bool Next(CodedRow* row);
+  void End();
+
+ private:
+  uint32_t code_bytes_;
+  uint32_t second_bytes_;
+  struct varlena* payload_;  // distance, code, second stage
+  TupleDesc desc_;
+  TupleTableSlot* in_;
+  TupleTableSlot* out_;
+  Tuplesortstate* sort_;
+};
+
+// Puts rows into lists, by batches as the kernels want them.
+class RowPlacer {
+ public:
+  // `table`: of the frame's centroids, filled. Memory: of `context`.
+  RowPlacer(const Frame& frame, const cluster::CentroidTable& table, RowSort& sort,
+            MemoryContext context);
+
+  // `x`: dims floats, indexable.
+  void Add(const float* x, const ItemPointerData& tid);
+  // After the last row.
+  void Flush();
+  // Given to the sort so far.
+  uint64_t rows() const { return rows_; }
+
+ private:
+  const Frame& frame_;
+  const cluster::CentroidTable& table_;
+  RowSort& sort_;
+  float* vectors_;
+  float* works_;
+  ItemPointerData tids_[cluster::kBatchRows];
+  uint32_t lists_[cluster::kBatchRows];
+  float distances_[cluster::kBatchRows];
+  uint32_t batch_ = 0;
+  uint64_t rows_ = 0;
+};
+
+}  // namespace ann::ivf
