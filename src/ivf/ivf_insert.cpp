@@ -42,11 +42,6 @@ class Inserter {
     }
   }
 
-  bool InsertTrained(const float* x, format::Tid tid) {
-    tid_ = tid;
-    return view_.training != nullptr && AddTrained(view_.training->shape.epoch, x);
-  }
-
  private:
   enum class Outcome { kDone, kAgain, kOtherLists };
 
@@ -322,10 +317,6 @@ Inserter* StartInserts(IndexView* view, MemoryContext context) {
 }
 
 void InsertRow(Inserter* inserter, const float* x, format::Tid tid) { inserter->Insert(x, tid); }
-
-bool InsertTrained(Inserter* inserter, const float* x, format::Tid tid) {
-  return inserter->InsertTrained(x, tid);
-}
 
 namespace {
 

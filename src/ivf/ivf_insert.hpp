@@ -13,7 +13,5 @@ Inserter* StartInserts(IndexView* view, MemoryContext context);
 // Adds the row `tid` whose vector is `x` (dims floats, indexable) to its list, and to that of the
 // lists being trained. WAL-logged. No page lock may be held. Locks: README, "Locks".
 void InsertRow(Inserter* inserter, const float* x, format::Tid tid);
-// Adds it to the lists being trained only. False: they are not, any more.
-bool InsertTrained(Inserter* inserter, const float* x, format::Tid tid);
 
 }  // namespace ann::ivf

@@ -3,21 +3,27 @@
 //   1. a sample of the table's rows gives the centroids; frame and an empty directory are written
 //   2. the meta page says that these lists are being filled: from here on inserts add each row to
 //      both, and mark it as a twin in the lists in use
-//   3. every row of the lists in use that is no twin is added to the others; its vector comes from
-//      the table
-//   4. the meta page names the other lists; the pages of the former ones become free
+//   3. every row of the lists in use that is no twin is coded for the others, in the order of the
+//      table; its vector comes from there, or, where it may be gone, from its code
+//   4. these are written list by list, each list in front of what inserts have put there
+//   5. the meta page names the other lists; the pages of the former ones become free
 #include "ivf/ivf_retrain.hpp"
 
 #include <algorithm>
 #include <cstring>
 
 #include "am/inspect.hpp"
-#include "ivf/ivf_insert.hpp"
+#include "cluster/nearest.hpp"
+#include "ivf/ivf_chain.hpp"
 #include "ivf/ivf_move.hpp"
+#include "ivf/ivf_rows.hpp"
+#include "ivf/ivf_sort.hpp"
 #include "ivf/ivf_space.hpp"
 #include "ivf/ivf_train.hpp"
+#include "ivf/ivf_write.hpp"
 
 #include "pg/alloc.hpp"
+#include "pg/cleanup_snapshot.hpp"
 #include "pg/entry.hpp"
 
 namespace ann::ivf {
@@ -67,54 +73,97 @@ void VisitSegments(const IndexView& view, const IvfFrame& shape, char* image, Vi
   }
 }
 
-// The table's rows by TID.
-class RowReader {
+using Alloc = pg::PgAllocator<std::byte>;
+using Tids = VecOf<uint64_t, Alloc>;
+
+// In the order of the table.
+uint64_t Packed(const format::Tid& stored) {
+  ItemPointerData tid;
+  std::memcpy(&tid, &stored, sizeof tid);
+  return uint64_t{ItemPointerGetBlockNumberNoCheck(&tid)} << 16 |
+         ItemPointerGetOffsetNumberNoCheck(&tid);
+}
+
+// Where a ChainWriter's lists go: pages that are taken, four by one WAL record, before they are
+// written, so that nobody else takes them; a list that is complete comes before what the directory
+// names.
+class NewPages {
  public:
-  RowReader(Relation heap, Relation index, MemoryContext context)
-      : heap_(heap),
-        row_context_(AllocSetContextCreate(context, "ann ivf retrain row", ALLOCSET_SMALL_SIZES)),
-        fetch_(table_index_fetch_begin(heap)),
-        slot_(table_slot_create(heap, nullptr)),
-        info_(BuildIndexInfo(index)),
-        executor_(CreateExecutorState()) {
-    GetPerTupleExprContext(executor_)->ecxt_scantuple = slot_;
+  NewPages(IndexView& view, const IvfFrame& shape) : view_(view), shape_(shape) {}
+
+  BlockNumber Take() {
+    if (next_ == kAtOnce) Reserve();
+    return blocks_[next_++];
   }
 
-  // The vector of a row that some snapshot may see; null: none may. Good until the next call.
-  const float* Read(const IndexView& view, const format::Tid& stored) {
-    MemoryContextReset(row_context_);
-    ResetPerTupleExprContext(executor_);
-    ItemPointerData tid;
-    std::memcpy(&tid, &stored, sizeof tid);
-    SnapshotData snapshot;
-    InitNonVacuumableSnapshot(snapshot, GlobalVisTestFor(heap_));
-    bool call_again = false;
-    if (!table_index_fetch_tuple(fetch_, &tid, &snapshot, slot_, &call_again, nullptr)) {
-      return nullptr;
+  // Locks: the page (L6), which nothing leads to.
+  void Put(BlockNumber block, const char* image) {
+    const pg::PageRef page = ReadInFile(view_.rel, block, BUFFER_LOCK_EXCLUSIVE);
+    pg::PageEdit edit = pg::PageEdit::Begin(view_.rel);
+    std::memcpy(edit.EditWhole(page), image, format::kPageSize);
+    edit.Finish();
+    pg::Release(page);
+  }
+
+  // Locks: the directory page (L2), the last of the new pages (L3) under it.
+  void Finish(uint32_t list, const ListEntry& added) {
+    const EntryPlace at = EntryAt(shape_, list);
+    const pg::PageRef directory =
+        pg::ReadPage(view_.rel, at.block, BUFFER_LOCK_EXCLUSIVE, PageKind::kDirectory);
+    const BlockNumber behind = EntryOn(directory.page, at.index)->head;
+    pg::PageRef tail{};
+    if (behind != 0) {
+      tail = pg::ReadPage(view_.rel, added.tail, BUFFER_LOCK_EXCLUSIVE, PageKind::kCodes);
     }
-    MemoryContext old = MemoryContextSwitchTo(row_context_);
-    Datum values[INDEX_MAX_KEYS];
-    bool nulls[INDEX_MAX_KEYS];
-    FormIndexDatum(info_, slot_, executor_, values, nulls);
-    const float* x = RowVector(view, values, nulls);
-    MemoryContextSwitchTo(old);
-    return x;
+    pg::PageEdit edit = pg::PageEdit::Begin(view_.rel);
+    ListEntry* entry =
+        EntryOn(edit.EditTo(directory, format::kPageBody, format::kPageBody), at.index);
+    entry->head = added.head;
+    if (behind == 0) entry->tail = added.tail;
+    entry->run = added.run;
+    entry->live += added.live;
+    entry->spread += added.spread;
+    if (behind != 0) {
+      const uint32_t used =
+          view_.layout.SegmentEnd(SegmentOn(tail.page)->rows) - format::kPageHeaderBytes;
+      SegmentOn(edit.EditTo(tail, used, used))->next = behind;
+    }
+    edit.Finish();
+    if (behind != 0) pg::Release(tail);
+    pg::Release(directory);
   }
 
-  void Close() {
-    table_index_fetch_end(fetch_);
-    ExecDropSingleTupleTableSlot(slot_);
-    FreeExecutorState(executor_);
-    MemoryContextDelete(row_context_);
+  // What was taken and not written.
+  void GiveBack() {
+    OwnedPage left[kAtOnce];
+    size_t n = 0;
+    while (next_ < kAtOnce) {
+      left[n++] = {blocks_[next_++], PageKind::kRecords, 0, FirstGeneration(shape_.epoch)};
+    }
+    FreePages(view_.rel, left, n);
   }
 
  private:
-  Relation heap_;
-  MemoryContext row_context_;
-  IndexFetchTableData* fetch_;
-  TupleTableSlot* slot_;
-  IndexInfo* info_;
-  EState* executor_;
+  static constexpr int kAtOnce = MAX_GENERIC_XLOG_PAGES;
+
+  void Reserve() {
+    pg::VacuumDelay();
+    pg::PageRef pages[kAtOnce];
+    for (pg::PageRef& page : pages) page = TakePage(view_.rel);
+    pg::PageEdit edit = pg::PageEdit::Begin(view_.rel);
+    for (int i = 0; i < kAtOnce; ++i) {
+      blocks_[i] = pages[i].block;
+      InitRecords(edit.EditWhole(pages[i]), 0, FirstGeneration(shape_.epoch), pages[i].block, 0);
+    }
+    edit.Finish();
+    for (const pg::PageRef& page : pages) pg::Release(page);
+    next_ = 0;
+  }
+
+  IndexView& view_;
+  const IvfFrame shape_;
+  BlockNumber blocks_[kAtOnce];
+  int next_ = kAtOnce;
 };
 
 class Trainer {
@@ -215,36 +264,121 @@ class Trainer {
     Refresh(&view_);
   }
 
-  // Step 3. Locks: the lists' pages (L2, L3), one at a time.
+  // Steps 3 and 4.
   void CopyRows() {
-    const IvfFrame from = view_.frame->shape;
-    RowReader rows(heap_, view_.rel, context_);
-    Inserter* inserter = StartInserts(&view_, context_);
-    const uint32_t epoch = view_.training->shape.epoch;
-    VisitSegments(view_, from, image_,
-                  [this, &rows, inserter, epoch] { CopySegment(rows, inserter, epoch); });
-    rows.Close();
+    MemoryContext own = AllocSetContextCreate(context_, "ann ivf copy", ALLOCSET_DEFAULT_SIZES);
+    const Frame& frame = *view_.training;
+    const uint32_t lists = frame.shape.lists, dims = view_.meta.dims;
+    const cluster::CentroidTable table(
+        frame.centroids, lists, dims, AllocAligned(own, cluster::CentroidTable::Bytes(lists, dims)),
+        AllocAligned(own, cluster::CentroidTable::ScratchBytes(lists)));
+    cluster::Progress progress;
+    progress.tick = Tick;
+    table.Fill(progress);
+    RowSort sort(frame.codec, maintenance_work_mem / 2, nullptr, own);
+    RowPlacer placer(frame, table, sort, own);
+    PlaceRows(placer, own);
+    placer.Flush();
+    copied_ = placer.rows();
+    pg::StopPoint("retrain.coded");
+    sort.Sort();
+    NewPages pages(view_, frame.shape);
+    ChainWriter<NewPages> writer(view_, frame, pages, own);
+    for (CodedRow row; sort.Next(&row);) writer.Add(row);
+    writer.End();
+    pages.GiveBack();
+    sort.End();
+    MemoryContextDelete(own);
   }
 
-  void CopySegment(RowReader& rows, Inserter* inserter, uint32_t epoch) {
+  // Codes all rows that are no twins, in the order of the table.
+  void PlaceRows(RowPlacer& placer, MemoryContext own) {
+    Tuplesortstate* tids = tuplesort_begin_datum(INT8OID, Int8LessOperator, InvalidOid, false,
+                                                 maintenance_work_mem / 4, nullptr, TUPLESORT_NONE);
+    VisitSegments(view_, view_.frame->shape, image_, [this, tids] { NoteRows(tids); });
+    tuplesort_performsort(tids);
+    RowReader rows(heap_, view_.rel, own);
+    Tids unseen{Alloc(own)};
+    const size_t most = size_t{1024} * maintenance_work_mem / 8 / sizeof(uint64_t);
+    for (Datum value; pg::NextSorted(tids, &value);) {
+      pg::VacuumDelay();
+      const uint64_t packed = static_cast<uint64_t>(DatumGetInt64(value));
+      ItemPointerData tid;
+      ItemPointerSet(&tid, static_cast<BlockNumber>(packed >> 16),
+                     static_cast<OffsetNumber>(packed & 0xFFFF));
+      if (const float* x = ReadVector(rows, tid)) {
+        placer.Add(x, tid);
+      } else {
+        unseen.push_back(packed);
+      }
+      if (unseen.size() == most) PlaceUnseen(placer, unseen);
+    }
+    PlaceUnseen(placer, unseen);
+    rows.Close();
+    tuplesort_end(tids);
+  }
+
+  // Of the page in image_.
+  void NoteRows(Tuplesortstate* tids) {
     const uint32_t written = SegmentOn(image_)->rows;
     for (uint32_t b = 0; b * view_.meta.block_rows < written; ++b) {
       const format::BlockHeader header = *BlockOn(view_, image_, b);
-      uint32_t left = header.live & ~(header.twin_epoch == epoch ? header.twins : 0);
-      for (; left != 0; left &= left - 1) {
-        CHECK_FOR_INTERRUPTS();
-        const format::Tid tid = TidsOn(view_, image_, b)[__builtin_ctz(left)];
-        const float* x = rows.Read(view_, tid);
-        if (x == nullptr) continue;
-        if (!InsertTrained(inserter, x, tid)) {
-          elog(ERROR, "training of index \"%s\" was discarded", RelationGetRelationName(view_.rel));
-        }
-        ++copied_;
+      const uint32_t twins = header.twin_epoch == view_.training->shape.epoch ? header.twins : 0;
+      for (uint32_t left = header.live & ~twins; left != 0; left &= left - 1) {
+        const uint64_t packed = Packed(TidsOn(view_, image_, b)[__builtin_ctz(left)]);
+        tuplesort_putdatum(tids, Int64GetDatum(static_cast<int64>(packed)), false);
       }
     }
   }
 
-  // Step 4.
+  // The vector of a row that the snapshot sees: all of it is there. Or of one that came later and
+  // may be there to stay: nobody deletes and removes that while the snapshot lasts. Null: neither;
+  // some older snapshot may see the row, here or on a standby, but what lies out of line may be
+  // gone.
+  const float* ReadVector(RowReader& rows, const ItemPointerData& tid) {
+    format::Tid stored;
+    std::memcpy(&stored, &tid, sizeof stored);
+    if (const float* x = rows.Read(view_, stored, GetActiveSnapshot())) return x;
+    SnapshotData dirty;
+    InitDirtySnapshot(dirty);
+    return rows.Read(view_, stored, &dirty);
+  }
+
+  // Codes rows by what their present codes say of them. `unseen`: sorted; empty afterwards.
+  void PlaceUnseen(RowPlacer& placer, Tids& unseen) {
+    if (unseen.empty()) return;
+    const Frame& from = *view_.frame;
+    MemoryContext own = AllocSetContextCreate(context_, "ann ivf unseen", ALLOCSET_DEFAULT_SIZES);
+    for (uint32_t list = 0; list < from.shape.lists; ++list) {
+      ListEntry entry{};
+      if (ReadEntry(view_.rel, from.shape, list, &entry) && entry.head != 0) {
+        PlaceUnseenOf(placer, unseen, list, entry, own);
+      }
+      MemoryContextReset(own);
+    }
+    MemoryContextDelete(own);
+    unseen.clear();
+  }
+
+  void PlaceUnseenOf(RowPlacer& placer, const Tids& unseen, uint32_t list, const ListEntry& entry,
+                     MemoryContext own) {
+    const Frame& from = *view_.frame;
+    float* x = pg::AllocZero<float>(own, view_.meta.dims);
+    float* work = pg::AllocZero<float>(own, view_.meta.dims);
+    ListReader reader(view_, from, list, own);
+    reader.Start(entry);
+    for (ListRow row; reader.Next(&row);) {
+      const bool is_twin = row.is_twin && row.twin_epoch == view_.training->shape.epoch;
+      if (is_twin || !std::binary_search(unseen.begin(), unseen.end(), Packed(row.tid))) continue;
+      const float prior =
+          from.codec.Reconstruct(from.Centroid(list), row.code, row.second, x, work);
+      ItemPointerData tid;
+      std::memcpy(&tid, &row.tid, sizeof tid);
+      placer.Add(x, tid, prior);
+    }
+  }
+
+  // Step 5.
   void Switch() {
     const IvfFrame former = view_.frame->shape;
     const uint64_t rows = copied_;
@@ -314,12 +448,14 @@ void RetrainIfOutgrown(IndexVacuumInfo* info, const IndexBulkDeleteResult& stats
     outgrown = HasOutgrown(
         *view, stats.estimated_count ? CountRows(*view, context) : stats.num_index_tuples);
   }
-  if (outgrown) {
+  // Where the rows cannot be kept from other vacuums, a later one does it.
+  if (outgrown && pg::BeginCleanupSnapshot()) {
     // Vacuum has it locked.
     const Relation heap =
         table_open(IndexGetRelation(RelationGetRelid(info->index), false), NoLock);
     Retrain(heap, view, WARNING, context);
     table_close(heap, NoLock);
+    pg::EndCleanupSnapshot();
   }
   MemoryContextSwitchTo(old);
   MemoryContextDelete(context);

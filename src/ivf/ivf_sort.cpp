@@ -94,10 +94,11 @@ RowPlacer::RowPlacer(const Frame& frame, const cluster::CentroidTable& table, Ro
   works_ = pg::AllocZero<float>(context, floats);
 }
 
-void RowPlacer::Add(const float* x, const ItemPointerData& tid) {
+void RowPlacer::Add(const float* x, const ItemPointerData& tid, float prior) {
   const uint32_t dims = frame_.space.dims();
   std::memcpy(vectors_ + size_t{batch_} * dims, x, sizeof(float) * dims);
   tids_[batch_] = tid;
+  priors_[batch_] = prior;
   if (++batch_ == cluster::kBatchRows) Flush();
 }
 
@@ -115,7 +116,7 @@ void RowPlacer::Flush() {
   for (uint32_t i = 0; i < batch_; ++i) {
     CHECK_FOR_INTERRUPTS();
     frame_.codec.Encode(vectors_ + size_t{i} * dims, works_ + size_t{i} * dims,
-                        frame_.Centroid(lists_[i]), sort_.code(), sort_.second());
+                        frame_.Centroid(lists_[i]), sort_.code(), sort_.second(), priors_[i]);
     sort_.Add(lists_[i], tids_[i], distances_[i]);
   }
   rows_ += batch_;

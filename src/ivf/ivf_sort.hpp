@@ -51,8 +51,8 @@ class RowPlacer {
   RowPlacer(const Frame& frame, const cluster::CentroidTable& table, RowSort& sort,
             MemoryContext context);
 
-  // `x`: dims floats, indexable.
-  void Add(const float* x, const ItemPointerData& tid);
+  // `x`: dims floats, indexable. `prior`: as ListCodec::Encode takes it.
+  void Add(const float* x, const ItemPointerData& tid, float prior = 0);
   // After the last row.
   void Flush();
   // Given to the sort so far.
@@ -64,6 +64,7 @@ class RowPlacer {
   RowSort& sort_;
   float* vectors_;
   float* works_;
+  float priors_[cluster::kBatchRows];
   ItemPointerData tids_[cluster::kBatchRows];
   uint32_t lists_[cluster::kBatchRows];
   float distances_[cluster::kBatchRows];

@@ -58,6 +58,15 @@ OwnedPage OwnedBy(const pg::PageRef& page) {
   return owned;
 }
 
+void NotePages(const IndexView& view, const pg::PageRef& page, OwnedPages& pages) {
+  const OwnedPage owner = OwnedBy(page);
+  pages.push_back(owner);
+  for (uint32_t i = 0; i < view.meta.record_pages; ++i) {
+    const BlockNumber block = RecordTableOn(view, page.page)[i];
+    if (block != 0) pages.push_back({block, PageKind::kRecords, owner.list, owner.generation});
+  }
+}
+
 void FreePages(Relation rel, const OwnedPage* pages, size_t n) {
   for (size_t i = 0; i < n;) {
     CHECK_FOR_INTERRUPTS();

@@ -6,6 +6,9 @@
 
 #include "ivf/ivf_index.hpp"
 
+#include "core/vec.hpp"
+#include "pg/alloc.hpp"
+
 namespace ann::ivf {
 
 // A page of no list, locked exclusively: blank or PageKind::kFree. May be called with other taken
@@ -23,8 +26,11 @@ struct OwnedPage {
 
   bool operator==(const OwnedPage&) const = default;
 };
+using OwnedPages = VecOf<OwnedPage, pg::PgAllocator<std::byte>>;
 // What a page says of itself.
 OwnedPage OwnedBy(const pg::PageRef& page);
+// Notes a code page and the pages of its records.
+void NotePages(const IndexView& view, const pg::PageRef& page, OwnedPages& pages);
 // Makes pages that nothing leads to any more free, but for those that are another's: who named them
 // was damaged. Locks: the pages (L6), up to four at a time.
 void FreePages(Relation rel, const OwnedPage* pages, size_t n);

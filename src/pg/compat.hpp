@@ -77,6 +77,16 @@ inline bool OwnsRelation(Oid id) {
 #endif
 }
 
+// The next of a sort of values. False: there are no more.
+inline bool NextSorted(Tuplesortstate* sort, Datum* value) {
+  bool is_null;
+#if PG_VERSION_NUM >= 160000
+  return tuplesort_getdatum(sort, true, false, value, &is_null, nullptr);
+#else
+  return tuplesort_getdatum(sort, true, value, &is_null, nullptr);
+#endif
+}
+
 // What functions of an index's expressions find in a maintenance command: from PostgreSQL 17 on
 // pg_catalog only. Call it within NewGUCNestLevel.
 inline void RestrictSearchPath() {

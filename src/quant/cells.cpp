@@ -36,6 +36,19 @@ void PackCells(int bits, const uint8_t* values, size_t dims, uint8_t* parts, uin
   simd::PackPlane(2, parts, dims, planes + simd::PlaneBytes(4, dims));
 }
 
+void UnpackCells(const simd::CodeKernels& kernels, int bits, const uint8_t* planes, size_t dims,
+                 uint8_t* parts, uint8_t* values) {
+  if (bits == 8) {
+    std::memcpy(values, planes, dims);
+    return;
+  }
+  const size_t bytes = simd::PlaneBytes(HighBits(bits), dims);
+  (HighBits(bits) == 2 ? kernels.unpack2 : kernels.unpack4)(planes, values, bytes);
+  if (bits != 6) return;
+  kernels.unpack2(planes + bytes, parts, simd::PlaneBytes(2, dims));
+  for (size_t i = 0; i < dims; ++i) values[i] = static_cast<uint8_t>(4 * values[i] + parts[i]);
+}
+
 FineQuery PrepareFine(const float* work, size_t dims, int8_t* hi, int8_t* lo) {
   std::memset(hi, 0, PaddedDims(dims));
   std::memset(lo, 0, PaddedDims(dims));

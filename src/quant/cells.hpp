@@ -53,6 +53,9 @@ float EncodeCells(const float* r, size_t dims, float step, int bits, uint8_t* va
 
 // Packs values into planes (CellBytes). `parts`: dims bytes of scratch, used by 6 bits.
 void PackCells(int bits, const uint8_t* values, size_t dims, uint8_t* parts, uint8_t* planes);
+// The inverse. `values` and `parts`: PaddedDims.
+void UnpackCells(const simd::CodeKernels& kernels, int bits, const uint8_t* planes, size_t dims,
+                 uint8_t* parts, uint8_t* values);
 
 // A work query rounded to 16 bits, in steps of its largest coordinate. The arrays are padded with
 // zeros to PaddedDims.

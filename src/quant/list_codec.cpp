@@ -61,6 +61,11 @@ float FromUpperHalf(uint16_t half) { return std::bit_cast<float>(uint32_t{half} 
 // 2^-22 of |r|^2 is what sums of floats leave of |e|^2 when it should be 0.
 constexpr double kLeastError = 0x1p-22;
 
+// An error that a vector came with must be smaller than this part of |r|^2: one of coarse cells is
+// no accident to a second code, which lies in the same cell (4 bits have .012, 2 bits .13, signs
+// .57).
+constexpr double kMostPrior = 0.03;
+
 // Of the sizes of the terms that a key is the sum of.
 constexpr float kFloatSlack = 1e-6f;
 
@@ -173,8 +178,9 @@ void ListCodec::EncodeEqualCells(int bits, uint8_t* planes) const {
   PackCells(bits, values_, dims_, values_ + PaddedDims(dims_), planes);
 }
 
-// Of residual_ and decoded_, which stands for it.
-SecondFactors ListCodec::FactorsOf(const float* centroid, float margin) const {
+// Of residual_ and decoded_, which stands for it. An error of squared length `prior` is in
+// residual_ already (README, "Another centroid").
+SecondFactors ListCodec::FactorsOf(const float* centroid, float margin, float prior) const {
   const float* const mean = is_product() ? space_->work_mean() : nullptr;
   double yr = 0, yy = 0, rr = 0, yc = 0, rc = 0;
   for (size_t i = 0; i < dims_; ++i) {
@@ -182,22 +188,23 @@ SecondFactors ListCodec::FactorsOf(const float* centroid, float margin) const {
     const double c = (centroid != nullptr ? centroid[i] : 0.0) + (mean != nullptr ? mean[i] : 0.0);
     yr += y * r, yy += y * y, rr += r * r, yc += y * c, rc += r * c;
   }
-  if (rr == 0) return {0, 0, 0};
+  if (rr == 0 && prior == 0) return {0, 0, 0};
   const double slope = rr / yr;
-  const double error = std::sqrt(std::max(slope * slope * yy - rr, kLeastError * rr)) / spread_;
+  const double own = std::max(slope * slope * yy - rr, kLeastError * rr);
+  const double error = std::sqrt(own + prior) / spread_;
   const SecondFactors factors =
       is_product()
           ? SecondFactors{static_cast<float>(slope * yc - rc), static_cast<float>(-slope),
                           static_cast<float>(margin * error)}
-          : SecondFactors{static_cast<float>(rr + 2 * slope * yc), static_cast<float>(-2 * slope),
-                          static_cast<float>(2 * margin * error)};
-  const bool known = rr <= kLongest && std::isfinite(factors.add) && std::isfinite(factors.scale) &&
-                     std::isfinite(factors.error);
+          : SecondFactors{static_cast<float>(rr - prior + 2 * slope * yc),
+                          static_cast<float>(-2 * slope), static_cast<float>(2 * margin * error)};
+  const bool known = rr <= kLongest && prior <= kMostPrior * rr && std::isfinite(factors.add) &&
+                     std::isfinite(factors.scale) && std::isfinite(factors.error);
   return known ? factors : SecondFactors{0, 0, INFINITY};
 }
 
 void ListCodec::Encode(const float* x, const float* work, const float* centroid, uint8_t* row,
-                       uint8_t* second) const {
+                       uint8_t* second, float prior) const {
   if (params_.quantizer == Quantizer::kFlat) {
     std::memcpy(row, x, code_bytes_);
     return;
@@ -215,13 +222,75 @@ void ListCodec::Encode(const float* x, const float* work, const float* centroid,
     EncodeSegments(code);
     margin = params_.pq_margin;
   }
-  const SecondFactors factors = FactorsOf(centroid, margin);
+  const SecondFactors factors = FactorsOf(centroid, margin, prior);
   const RowFactors stored{factors.add, factors.scale, UpperHalf(factors.error), 0};
   std::memcpy(row, &stored, sizeof stored);
   if (second == nullptr || second_bytes_ == 0) return;
   EncodeEqualCells(params_.second_bits, second + sizeof(SecondFactors));
-  const SecondFactors fine = FactorsOf(centroid, 1);
+  const SecondFactors fine = FactorsOf(centroid, 1, prior);
   std::memcpy(second, &fine, sizeof fine);
+}
+
+// --- what a code stands for
+// -------------------------------------------------------------------------------------------------
+
+void ListCodec::DecodeSigns(const uint8_t* code) const {
+  for (size_t i = 0; i < dims_; ++i) decoded_[i] = (code[i / 8] >> (i % 8) & 1) != 0 ? 1.0f : -1.0f;
+}
+
+void ListCodec::DecodeSegments(const uint8_t* code) const {
+  const size_t clusters = size_t{1} << params_.pq_bits, segments = params_.pq_segments;
+  for (size_t m = 0; m < segments; ++m) {
+    const size_t best = params_.pq_bits == 8 ? code[m] : code[m / 2] >> (m % 2 * 4) & 15;
+    for (size_t i = m * dims_ / segments; i < (m + 1) * dims_ / segments; ++i) {
+      decoded_[i] = codebook_[clusters * i + best];
+    }
+  }
+}
+
+void ListCodec::DecodeEqualCells(int bits, const uint8_t* planes) const {
+  UnpackCells(codes_, bits, planes, dims_, values_ + PaddedDims(dims_), values_);
+  const float centre = Centre(bits);
+  for (size_t i = 0; i < dims_; ++i) decoded_[i] = values_[i] - centre;
+}
+
+float ListCodec::Reconstruct(const float* centroid, const uint8_t* row, const uint8_t* second,
+                             float* x, float* work) const {
+  if (params_.quantizer == Quantizer::kFlat) {
+    const float* const stored = reinterpret_cast<const float*>(row);
+    space_->Transform(stored, work);
+    if (x != nullptr) std::memcpy(x, stored, code_bytes_);
+    return 0;
+  }
+  float scale, error, margin = 1;
+  if (second != nullptr) {
+    const SecondFactors factors = LoadAs<SecondFactors>(second);
+    scale = factors.scale, error = factors.error;
+    DecodeEqualCells(params_.second_bits, second + sizeof factors);
+  } else {
+    const RowFactors factors = LoadAs<RowFactors>(row);
+    const uint8_t* const code = row + sizeof factors;
+    scale = factors.scale, error = FromUpperHalf(factors.error);
+    if (params_.quantizer == Quantizer::kRabitq) {
+      DecodeSigns(code);
+    } else if (params_.quantizer == Quantizer::kSq8) {
+      DecodeEqualCells(8, code);
+    } else {
+      DecodeSegments(code);
+      margin = params_.pq_margin;
+    }
+  }
+  // Under inner product a key has the product once, else twice.
+  const float times = is_product() ? 1 : 2, slope = -scale / times;
+  for (size_t i = 0; i < dims_; ++i) {
+    work[i] = (centroid != nullptr ? centroid[i] : 0) + slope * decoded_[i];
+  }
+  if (x != nullptr) {
+    std::memcpy(x, work, dims_ * sizeof(float));
+    space_->Restore(x);
+  }
+  const float length = error * spread_ / (times * margin);
+  return length * length;
 }
 
 // --- blocks

@@ -150,9 +150,15 @@ class ListCodec {
 
   // Codes a row: `x` as the user gave it (all that flat reads, and only flat), `work`
   // = Transform(x), `centroid` in the work space (null: 0). `row`: row_bytes; `second`:
-  // second_bytes, or null.
+  // second_bytes, or null. `prior`: of a vector that Reconstruct made, what it returned.
   void Encode(const float* x, const float* work, const float* centroid, uint8_t* row,
-              uint8_t* second) const;
+              uint8_t* second, float prior = 0) const;
+  // What a row's codes say of its vector, for a code about another centroid: `x` (null: not wanted;
+  // exact with flat, else of length 1 under cosine) and `work`, as Encode takes them. `second`
+  // null: there is none. Returns the squared length of the error, which points anywhere across the
+  // residual; infinite: nothing is known, and x is the centroid's vector.
+  float Reconstruct(const float* centroid, const uint8_t* row, const uint8_t* second, float* x,
+                    float* work) const;
 
   // Row i of an open block. Bytes of other rows stay.
   void SetRow(uint8_t* block, uint32_t i, const uint8_t* row) const;
@@ -184,7 +190,10 @@ class ListCodec {
   void EncodeSigns(uint8_t* code) const;
   void EncodeSegments(uint8_t* code) const;
   void EncodeEqualCells(int bits, uint8_t* planes) const;
-  SecondFactors FactorsOf(const float* centroid, float margin) const;
+  SecondFactors FactorsOf(const float* centroid, float margin, float prior) const;
+  void DecodeSigns(const uint8_t* code) const;
+  void DecodeSegments(const uint8_t* code) const;
+  void DecodeEqualCells(int bits, const uint8_t* planes) const;
   void FillSignTable(const float* q) const;
   void FillSegmentTable(const float* q) const;
   template <class Entry>

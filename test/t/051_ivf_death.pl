@@ -112,7 +112,7 @@ sweep({ name => 'insert, flat', setup => [ rows(1, 60), $flat ], action => rows(
 sweep({ name => 'insert, codes', setup => [ rows(1, 60), $coded ], action => rows(61, 300), units => 200 });
 sweep({ name => 'vacuum that moves lists', setup => [ rows(1, 400), $coded, 'DELETE FROM t WHERE id % 4 <> 0' ],
 	action => 'VACUUM (INDEX_CLEANUP ON) t', units => 8 });
-sweep({ name => 'retraining', setup => [ rows(1, 150), $flat ], action => q{SELECT ann_retrain('t_v')}, units => 100 });
+sweep({ name => 'retraining', setup => [ rows(1, 150), $flat ], action => q{SELECT ann_retrain('t_v')}, units => 25 });
 
 $node->stop;
 done_testing();

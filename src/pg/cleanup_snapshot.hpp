@@ -1,0 +1,14 @@
+// A snapshot that protects what it sees, for amvacuumcleanup (README, "Snapshots in VACUUM").
+#pragma once
+
+namespace ann::pg {
+
+// Makes the active snapshot one whose rows, and what they have out of line, no other vacuum removes
+// while it lasts. False: it cannot be had here (in a parallel vacuum, or when the isolation level
+// keeps one snapshot); nothing has changed then.
+bool BeginCleanupSnapshot();
+// The state that VACUUM expects again. An error needs no call: the end of the transaction resets
+// all.
+void EndCleanupSnapshot();
+
+}  // namespace ann::pg
