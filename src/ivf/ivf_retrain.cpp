@@ -390,6 +390,8 @@ class Trainer {
     });
     pg::StopPoint("retrain.switched");
     FreeFrame(view_, former, context_);
+    // So that the next retraining, and inserts, find them.
+    IndexFreeSpaceMapVacuum(view_.rel);
   }
 
   Relation heap_;
