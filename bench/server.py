@@ -127,6 +127,8 @@ class Session:
         if again or standing != made_from:
             self.connection.execute(f"DROP INDEX IF EXISTS {self.index}")
             costs = self.time_build(sql, workers)
+            # VectorChord's build leaves the table's row count at 0.
+            self.connection.execute(f"ANALYZE {self.table}")
             self.set_comment("INDEX", self.index, dict(made_from, **costs))
         return dict(made_from, **costs, **self.sizes())
 

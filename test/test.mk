@@ -31,7 +31,7 @@ test-units:
 	@$(MAKE) --no-print-directory deps
 	@$(MAKE) --no-print-directory -s hooks
 	@test/tools/install.sh hooks >/dev/null
-	@UNITS_STOPS=all UNITS_SEEDS=$(UNITS_SEEDS) ANN_INSTALL=tmp_install_hooks test/tools/tap.sh test/t/030_units.pl
+	@UNITS_STOPS=all UNITS_SEEDS=$(UNITS_SEEDS) ANN_INSTALL=tmp_install_hooks test/tools/tap.sh test/t/030_units.pl test/t/051_ivf_death.pl
 
 lint:
 	@$(MAKE) --no-print-directory -s all

@@ -85,7 +85,27 @@ class Emission {
     return true;
   }
 
+  // Keeps the candidates that `keep(Item&)` is true of; it may give them other ids.
+  template <class Keep>
+  void Filter(Keep keep) {
+    size_t kept = 0;
+    for (Item item : items_) {
+      if (keep(item)) items_[kept++] = item;
+    }
+    items_.resize(kept);
+    std::make_heap(items_.begin(), items_.end(), Later());
+  }
+  template <class Visit>
+  void ForEach(Visit visit) const {
+    for (const Item& item : items_) visit(item);
+  }
+
   // --- rows
+  // A candidate of one row, whose key is known.
+  void PushExact(uint32_t id, ItemPointerData tid, float key) {
+    Push({key, key, id, static_cast<uint32_t>(tids_.size()), 1, Stage::kExact});
+    AddTid(tid);
+  }
   void AddTid(ItemPointerData tid) { tids_.push_back(tid); }
   size_t tid_count() const { return tids_.size(); }
   const ItemPointerData* tids(uint32_t at) const { return tids_.data() + at; }
@@ -149,11 +169,11 @@ class Emission {
         item.count = source.AddTids(item.id);
         pg::StopPoint("scan.read");
         // Its order is known without its row: it is farther than all that was emitted and nearer
-        // than all that is left.
+        // than all that is left. An infinite bound knows nothing.
         const bool separated =
-            source.IsUnordered() ||
-            (item.lower >= last_ && item.upper <= source.Beyond(items_.empty()) &&
-             (items_.empty() || item.upper <= items_.front().lower));
+            source.IsUnordered() || (item.lower >= last_ && item.upper < INFINITY &&
+                                     item.upper <= source.Beyond(items_.empty()) &&
+                                     (items_.empty() || item.upper <= items_.front().lower));
         if (!separated) {
           if (source.Exact(tids_.data() + item.tids, item.count, &item.lower)) {
             item.stage = Stage::kExact;

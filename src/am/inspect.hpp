@@ -35,6 +35,7 @@ class RowWriter {
   RowWriter& Int(int32 value) { return Add(Int32GetDatum(value)); }
   RowWriter& Big(int64 value) { return Add(Int64GetDatum(value)); }
   RowWriter& Float(double value) { return Add(Float8GetDatum(value)); }
+  RowWriter& FloatIf(bool known, double value) { return known ? Float(value) : Null(); }
   RowWriter& Bool(bool value) { return Add(BoolGetDatum(value)); }
   RowWriter& Null() {
     nulls_[columns_] = true;

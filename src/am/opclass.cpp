@@ -51,8 +51,9 @@ constexpr uint64 Bit(int number) { return UINT64CONST(1) << number; }
 // One operator class under examination. Complaints are INFO, as those of the server's own methods.
 class Validator {
  public:
-  explicit Validator(HeapTuple opclass)
-      : form_(reinterpret_cast<Form_pg_opclass>(GETSTRUCT(opclass))),
+  Validator(HeapTuple opclass, bool allows_l1)
+      : allows_l1_(allows_l1),
+        form_(reinterpret_cast<Form_pg_opclass>(GETSTRUCT(opclass))),
         method_(get_am_name(form_->opcmethod)) {}
 
   bool Run() {
@@ -136,13 +137,18 @@ class Validator {
     if ((own_operators & Bit(1)) == 0) Missing("operator", 1);
     if ((own_functions & Bit(kDistanceFunction)) == 0) {
       Missing("support function", kDistanceFunction);
-    } else if (FindMetric(distance_, norm_) == nullptr) {
-      ereport(INFO, (errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
-                     errmsg("operator class \"%s\" of access method %s has support functions that "
-                            "belong to no metric",
-                            NameStr(form_->opcname), method_)));
-      valid_ = false;
+    } else if (const MetricFunctions* metric = FindMetric(distance_, norm_); metric == nullptr) {
+      ComplainOfFunctions("belong to no metric");
+    } else if (metric->metric == quant::Metric::kL1 && !allows_l1_) {
+      ComplainOfFunctions("are those of L1 distance, which it does not support");
     }
+  }
+
+  void ComplainOfFunctions(const char* fault) {
+    ereport(INFO, (errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
+                   errmsg("operator class \"%s\" of access method %s has support functions that %s",
+                          NameStr(form_->opcname), method_, fault)));
+    valid_ = false;
   }
 
   void Complain(const char* what, const char* kind, const char* fault) {
@@ -160,6 +166,7 @@ class Validator {
     valid_ = false;
   }
 
+  bool allows_l1_;
   Form_pg_opclass form_;
   const char* method_;
   PGFunction distance_ = nullptr;
@@ -187,12 +194,19 @@ quant::Metric MetricOf(Relation index) {
   return found->metric;
 }
 
-bool Validate(Oid opclass) {
+namespace {
+
+bool ValidateClass(Oid opclass, bool allows_l1) {
   HeapTuple tuple = SearchSysCache1(CLAOID, ObjectIdGetDatum(opclass));
   if (!HeapTupleIsValid(tuple)) elog(ERROR, "cache lookup failed for operator class %u", opclass);
-  const bool valid = Validator(tuple).Run();
+  const bool valid = Validator(tuple, allows_l1).Run();
   ReleaseSysCache(tuple);
   return valid;
 }
+
+}  // namespace
+
+bool Validate(Oid opclass) { return ValidateClass(opclass, true); }
+bool ValidateWithoutL1(Oid opclass) { return ValidateClass(opclass, false); }
 
 }  // namespace ann::am

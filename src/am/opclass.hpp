@@ -15,7 +15,8 @@ inline constexpr int kDistanceFunction = 1, kNormFunction = 2, kNumSupportFuncti
 // none of ours.
 quant::Metric MetricOf(Relation index);
 
-// amvalidate. Complaints are INFO.
+// amvalidate. Complaints are INFO. The second is for access methods that do not know L1.
 bool Validate(Oid opclass);
+bool ValidateWithoutL1(Oid opclass);
 
 }  // namespace ann::am

@@ -9,6 +9,11 @@
 
 namespace ann::am {
 
+// Asks for the page of a row that is going to be read, if it is not in shared buffers.
+inline void PrefetchRow(Relation table, const ItemPointerData& tid) {
+  PrefetchBuffer(table, MAIN_FORKNUM, ItemPointerGetBlockNumberNoCheck(&tid));
+}
+
 // Lives as long as the scan. Trivially destructible; Close gives back what it holds.
 class RowFetcher {
  public:

@@ -16,7 +16,7 @@ namespace ann::ivf {
 // 0: chosen from the number of rows.
 inline constexpr int kDefaultLists = 0, kMaxLists = 262144;
 // pgvector's.
-inline constexpr int kFlatDefaultLists = 100, kFlatMaxLists = 32768;
+inline constexpr int kFlatDefaultLists = 100, kFlatMaxProbes = 32768;
 inline constexpr int kDefaultRabitqBits = 8, kMinRabitqBits = 1, kMaxRabitqBits = 8;
 // 0: a quarter of the dimensions.
 inline constexpr int kDefaultPqSegments = 0, kMaxPqSegments = 16000;

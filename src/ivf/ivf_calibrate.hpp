@@ -1,6 +1,7 @@
 // How long an adaptive search should go on (README, "Scan").
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 
 #include "cluster/progress.hpp"
@@ -12,8 +13,21 @@ namespace ann::ivf {
 
 // Nearest rows that the first round of lists must settle; each further round doubles it.
 inline constexpr uint32_t kFirstTarget = 16;
-// Lists in a row without a row among the nearest after which a search ends, at least.
+// Lists that an adaptive search reads in any case.
+inline constexpr uint32_t kFewestLists = 8;
+// The least patience: lists in a row that brought no row among the nearest, each weighed, after
+// which a search ends.
 inline constexpr uint32_t kLeastPatience = 4;
+
+// What idle lists weigh: the farther the next list's centroid is than the farthest of the nearest
+// rows found, the more, as the less is to be expected of it. Keys are squared distances; those of
+// inner products have no ratio.
+inline float IdleWeight(bool is_product, float next_list, float farthest) {
+  if (is_product) return 1;
+  if (!(farthest > 0)) return INFINITY;
+  const float ratio = next_list / farthest;
+  return ratio * ratio;
+}
 
 // Rows of a table in the work space, and the lists found for them.
 struct Calibrated {
@@ -25,8 +39,8 @@ struct Calibrated {
   uint32_t lists;
 };
 
-// The least patience with which searches for rows of the sample find .97 of their ten nearest among
-// the others. Memory: of `context`.
+// The least patience with which searches for rows of the sample find .975 of their ten nearest
+// among the others. Memory: of `context`.
 uint32_t CalibratePatience(const Calibrated& what, const cluster::Progress& progress,
                            MemoryContext context);
 

@@ -9,6 +9,7 @@
 #include "ivf/ivf_user_centroids.hpp"
 #include "pg/entry.hpp"
 
+#include <algorithm>
 #include <climits>
 #include <cstddef>
 
@@ -54,7 +55,7 @@ int max_probes = 0;
 int iterative_scan = static_cast<int>(am::IterativeScan::kStrictOrder);
 double epsilon = quant::kDefaultEpsilon;
 int flat_probes = 1;
-int flat_max_probes = kFlatMaxLists;
+int flat_max_probes = kFlatMaxProbes;
 int flat_iterative_scan = static_cast<int>(am::IterativeScan::kOff);
 
 const config_enum_entry kIterativeScanNames[] = {
@@ -84,8 +85,8 @@ void DefineOptions() {
   add_string_reloption(ivf_kind, "centroids", "Table that gives the centroids", nullptr,
                        CheckCentroidsOption, AccessExclusiveLock);
   flat_kind = add_reloption_kind();
-  add_int_reloption(flat_kind, "lists", "Number of inverted lists", kFlatDefaultLists, 1,
-                    kFlatMaxLists, AccessExclusiveLock);
+  add_int_reloption(flat_kind, "lists", "Number of inverted lists", kFlatDefaultLists, 1, kMaxLists,
+                    AccessExclusiveLock);
 }
 
 bool GetProperty(Oid, int attribute, IndexAMProperty property, const char*, bool* result, bool*) {
@@ -188,7 +189,7 @@ IndexAmRoutine* Routine() {
   routine->amoptions = ParseOptions;
   routine->amproperty = GetProperty;
   routine->ambuildphasename = BuildPhaseName;
-  routine->amvalidate = am::Validate;
+  routine->amvalidate = am::ValidateWithoutL1;
   routine->ambeginscan = BeginScan;
   routine->amrescan = Rescan;
   routine->amgettuple = GetTuple;
@@ -198,8 +199,9 @@ IndexAmRoutine* Routine() {
 
 Settings SettingsFor(const IndexAmRoutine* routine) {
   if (routine->amoptions == ParseFlatOptions) {
-    return {flat_probes, flat_max_probes, static_cast<am::IterativeScan>(flat_iterative_scan),
-            quant::kDefaultEpsilon};
+    // Fewer than the lists of the first round is none.
+    return {flat_probes, std::max(flat_probes, flat_max_probes),
+            static_cast<am::IterativeScan>(flat_iterative_scan), quant::kDefaultEpsilon};
   }
   return {probes, max_probes, static_cast<am::IterativeScan>(iterative_scan),
           static_cast<float>(epsilon)};
@@ -280,14 +282,14 @@ void DefineSettings() {
       0, 10, PGC_USERSET, GUC_EXPLAIN, nullptr, nullptr, nullptr);
   MarkGUCPrefixReserved("ivf");
   DefineCustomIntVariable("ivfflat.probes", "Number of lists that a search looks at.", nullptr,
-                          &flat_probes, 1, 1, kFlatMaxLists, PGC_USERSET, GUC_EXPLAIN, nullptr,
-                          nullptr, nullptr);
+                          &flat_probes, 1, 1, INT_MAX, PGC_USERSET, GUC_EXPLAIN, nullptr, nullptr,
+                          nullptr);
   DefineCustomEnumVariable(
       "ivfflat.iterative_scan", "How a scan goes on when more rows are wanted than it has found.",
       nullptr, &flat_iterative_scan, static_cast<int>(am::IterativeScan::kOff), kIterativeScanNames,
       PGC_USERSET, GUC_EXPLAIN, nullptr, nullptr, nullptr);
   DefineCustomIntVariable("ivfflat.max_probes", "Number of lists after which a search ends.",
-                          nullptr, &flat_max_probes, kFlatMaxLists, 1, kFlatMaxLists, PGC_USERSET,
+                          nullptr, &flat_max_probes, kFlatMaxProbes, 1, INT_MAX, PGC_USERSET,
                           GUC_EXPLAIN, nullptr, nullptr, nullptr);
   MarkGUCPrefixReserved("ivfflat");
 }

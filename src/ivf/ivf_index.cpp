@@ -101,6 +101,11 @@ quant::ListCodecParams CodecParamsOf(const IvfMeta& meta, float pq_margin) {
 }
 
 IvfMeta PlanMeta(Metric metric, uint32_t dims, const Options& options) {
+  if (metric == Metric::kL1) {
+    ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+                    errmsg("ivf and ivfflat indexes do not support L1 distance"),
+                    errhint("Use access method hnsw with operator class vector_l1_ops.")));
+  }
   IvfMeta meta{};
   meta.magic = format::kIvfMagic;
   meta.version = format::kFormatVersion;
@@ -193,11 +198,6 @@ IvfMeta ReadMeta(Relation rel) {
   return meta;
 }
 
-uint32_t ListsOf(Relation rel) {
-  const IvfMeta meta = ReadMeta(rel);
-  return std::clamp(meta.frames[meta.current & 1].lists, 1u, uint32_t{kMaxLists});
-}
-
 Frame* MakeFrame(const IvfMeta& meta, const IvfFrame& shape, const float* floats,
                  MemoryContext context) {
   Frame* frame = pg::Construct<Frame>(pg::AllocZero<Frame>(context, 1));
@@ -283,7 +283,11 @@ void EndTransaction(XactEvent event, void*) {
     default:
       break;
   }
-  for (Cached* entry = cache; entry != nullptr; entry = entry->next) entry->in_use = false;
+  for (Cached* entry = cache; entry != nullptr; entry = entry->next) {
+    // Scans may have added to what a frame holds.
+    if (entry->in_use) entry->bytes = MemoryContextMemAllocated(entry->context, true);
+    entry->in_use = false;
+  }
   DropIf([](const Cached& entry) { return entry.doubtful; });
   MakeRoom(0);
 }
@@ -359,9 +363,9 @@ const Frame* FindFrame(Relation rel, const IvfMeta& meta, const IvfFrame& shape)
 
 // A frame from the cache, or read into it; null: it is not the index's any more.
 const Frame* LoadFrame(Relation rel, const IvfMeta& meta, const IvfFrame& shape) {
+  DropFormer(rel, meta);
   if (const Frame* found = FindFrame(rel, meta, shape)) return found;
   StartCache();
-  DropFormer(rel, meta);
   const size_t floats = FrameFloats(meta, shape);
   // What the frame will make of its centroids when it is used often is counted from the start.
   const size_t codes = CentroidCodes::Bytes(shape.lists, meta.dims);

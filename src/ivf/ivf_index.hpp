@@ -74,8 +74,6 @@ inline size_t FrameFloats(const format::IvfMeta& meta, const format::IvfFrame& s
 format::IvfMeta ReadMeta(Relation rel);
 // Checks a meta page. Errors: ERRCODE_INDEX_CORRUPTED, also for a format of another release.
 void CheckMeta(Relation rel, const format::IvfMeta& meta);
-// Lists of an index, for the planner.
-uint32_t ListsOf(Relation rel);
 // Opens an index; memory of the view from `context`.
 IndexView* OpenIndex(Relation rel, MemoryContext context, Frames frames = Frames::kAll);
 // Brings the view up to date. Locks: as ReadMeta, alone.

@@ -22,9 +22,7 @@ using quant::Quantizer;
 
 namespace {
 
-// Lists that an adaptive search reads in any case.
-constexpr uint32_t kFewestLists = 8;
-// Pages of the next list that are asked for ahead.
+// Pages of the next list that are asked for ahead, and of the table's rows.
 constexpr uint32_t kPrefetchPages = 64;
 
 }  // namespace
@@ -77,14 +75,20 @@ ItemPointerData RowTid(ScanState& s, BlockNumber block, const format::Tid& store
   ItemPointerData tid;
   memcpy(&tid, &stored, sizeof tid);
   const BlockNumber row_block = ItemPointerGetBlockNumberNoCheck(&tid);
-  if (row_block >= s.table_blocks) s.table_blocks = RelationGetNumberOfBlocks(s.table);
+  if (row_block >= s.table_blocks) {
+    s.table_blocks = RelationGetNumberOfBlocks(s.scan->heapRelation);
+  }
   if (!ItemPointerIsValid(&tid) || row_block >= s.table_blocks) {
     pg::ReportCorrupted(s.view->rel, block, "a list names no row of the table");
   }
   return tid;
 }
 
-float Threshold(const ScanState& s) { return s.top.size() < s.target ? INFINITY : s.top.front(); }
+// Rows that cannot be nearer are not looked at more closely.
+float Threshold(const ScanState& s) {
+  if (s.exact) return s.dropped;
+  return s.top.size() < s.target ? INFINITY : s.top.front();
+}
 
 }  // namespace
 
@@ -215,6 +219,71 @@ const uint8_t* Assemble(ScanState& s, const uint8_t* rows, uint32_t n) {
   return s.block;
 }
 
+void SortSettled(ScanState& s) {
+  if (s.sorted_tids == s.settled_tids.size()) return;
+  std::sort(s.settled_tids.begin(), s.settled_tids.end());
+  s.sorted_tids = s.settled_tids.size();
+}
+
+// The rows of a block that are scanned: those that are alive, and have not been settled before.
+uint32_t RowsToScan(const ScanState& s, const pg::PageRef& page, uint32_t block, uint32_t rows) {
+  const IndexView& view = *s.view;
+  const uint32_t written = rows == 32 ? ~uint32_t{0} : (uint32_t{1} << rows) - 1;
+  uint32_t scanned = BlockOn(view, page.page, block)->live & written;
+  if (!s.again) return scanned;
+  const format::Tid* tids = TidsOn(view, page.page, block);
+  for (uint32_t left = scanned; left != 0; left &= left - 1) {
+    const uint32_t i = static_cast<uint32_t>(__builtin_ctz(left));
+    ItemPointerData tid;
+    std::memcpy(&tid, &tids[i], sizeof tid);
+    if (std::binary_search(s.settled_tids.begin(), s.settled_tids.end(), Packed(tid))) {
+      scanned &= ~(uint32_t{1} << i);
+    }
+  }
+  return scanned;
+}
+
+// Puts rows of a block aside.
+void AddRest(ScanState& s, uint32_t segment, uint32_t first, uint32_t rows, const float* lower,
+             const format::Tid* tids) {
+  if (s.exact) {
+    s.has_dropped = true;
+    return;
+  }
+  for (uint32_t left = s.has_dropped ? rows : 0; left != 0; left &= left - 1) {
+    const uint32_t i = static_cast<uint32_t>(__builtin_ctz(left));
+    if (lower[i] > s.dropped) rows &= ~(uint32_t{1} << i);
+  }
+  if (rows == 0) return;
+  s.rest.resize(s.rest.size() + 1, boost::container::default_init);
+  RestBlock& rest = s.rest.back();
+  rest.segment = segment;
+  rest.first = first;
+  rest.rows = rows;
+  // Nothing is known of a row whose bound is no number. Four at a time, as the compiler sees it.
+  float least[4] = {INFINITY, INFINITY, INFINITY, INFINITY};
+  for (uint32_t i = 0; i < quant::kBlockRows; ++i) {
+    rest.lower[i] = lower[i] == lower[i] ? lower[i] : -INFINITY;
+  }
+  for (uint32_t left = ~rows; left != 0; left &= left - 1) {
+    rest.lower[__builtin_ctz(left)] = INFINITY;
+  }
+  for (uint32_t i = 0; i < quant::kBlockRows; ++i) {
+    least[i % 4] = rest.lower[i] < least[i % 4] ? rest.lower[i] : least[i % 4];
+  }
+  rest.least = std::min(std::min(least[0], least[1]), std::min(least[2], least[3]));
+  s.rest_least = std::min(s.rest_least, rest.least);
+  std::memcpy(rest.tids, tids, sizeof(format::Tid) * s.view->meta.block_rows);
+}
+
+uint32_t AddCandidate(ScanState& s, float key, uint32_t segment, const format::Tid& tid,
+                      uint32_t row) {
+  const uint32_t id = static_cast<uint32_t>(s.candidates.size());
+  s.candidates.push_back(
+      {key, segment, RowTid(s, s.segments[segment].block, tid), static_cast<uint16_t>(row)});
+  return id;
+}
+
 // The rows of a code page, which is locked (L3).
 void ReadSegment(ScanState& s, const pg::PageRef& page) {
   const IndexView& view = *s.view;
@@ -232,32 +301,28 @@ void ReadSegment(ScanState& s, const pg::PageRef& page) {
   quant::BlockScores scores;
   for (uint32_t block = 0; block * view.meta.block_rows < segment->rows; ++block) {
     const uint32_t rows = RowsOfBlock(view, segment->rows, block);
-    const uint32_t written = rows == 32 ? ~uint32_t{0} : (uint32_t{1} << rows) - 1;
-    const uint32_t live = BlockOn(view, page.page, block)->live & written;
-    if (live == 0) continue;
+    const uint32_t scanned = RowsToScan(s, page, block, rows);
+    if (scanned == 0) continue;
     const uint8_t* codes = CodesOn(view, page.page, block);
     if (s.x != nullptr && view.meta.code_place == format::CodePlace::kRows) {
       codes = Assemble(s, codes, rows);
     }
-    uint32_t close = live;
-    if (s.x != nullptr && !apart) {
-      close = codec.ScanBlock(s.query, context, codes, IsSealed(view, codec, rows), live,
-                              Threshold(s), &scores);
-    }
+    uint32_t close = scanned;
+    const uint32_t first = block * view.meta.block_rows;
     const format::Tid* tids = TidsOn(view, page.page, block);
-    for (uint32_t left = live; left != 0; left &= left - 1) {
+    if (s.x != nullptr && !apart) {
+      close = codec.ScanBlock(s.query, context, codes, IsSealed(view, codec, rows), scanned,
+                              Threshold(s), &scores);
+      if (close != scanned) AddRest(s, at, first, scanned & ~close, scores.lower, tids);
+    }
+    for (uint32_t left = close; left != 0; left &= left - 1) {
       const uint32_t i = static_cast<uint32_t>(__builtin_ctz(left));
-      const uint32_t row = block * view.meta.block_rows + i;
-      const uint32_t id = static_cast<uint32_t>(s.candidates.size());
       const float key = s.x == nullptr || apart ? 0 : OrderableKey(scores.key[i]);
-      s.candidates.push_back({key, at, RowTid(s, page.block, tids[i]), static_cast<uint16_t>(row)});
-      const bool is_close = (close >> i & 1) != 0;
+      const uint32_t id = AddCandidate(s, key, at, tids[i], first + i);
       if (s.x == nullptr) {
         s.fresh.push_back({0, 0, id, 0, 0, Stage::kRefined});
-      } else if (apart || (staged && is_close)) {
+      } else if (apart || staged) {
         s.close.push_back(id);
-      } else if (!is_close) {
-        s.rest.push_back({scores.lower[i], id});
       } else if (probable) {
         NoteKey(s, key);
         const float lower = std::isnan(scores.lower[i]) ? -INFINITY : scores.lower[i];
@@ -271,6 +336,111 @@ void ReadSegment(ScanState& s, const pg::PageRef& page) {
     const BlockNumber* table = RecordTableOn(view, page.page);
     s.record_pages.assign(table, table + view.meta.record_pages);
   }
+}
+
+// --- memory
+// -------------------------------------------------------------------------------
+
+size_t MemoryUsed(const ScanState& s) {
+  return s.rest.size() * sizeof(RestBlock) + s.candidates.size() * sizeof(Candidate) +
+         (s.emission.size() + s.fresh.size()) * sizeof(Item);
+}
+
+// Hands what was read over to emission. Where lists are read again, only rows that the snapshot
+// sees, with their keys.
+void Publish(ScanState& s) {
+  for (const Item& item : s.fresh) {
+    if (!s.exact || s.x == nullptr) {
+      s.emission.Push(item);
+      continue;
+    }
+    float key;
+    const ItemPointerData tid = s.candidates[item.id].tid;
+    if (item.lower > s.dropped) {
+      s.has_dropped = true;
+    } else if (s.fetcher->Fetch(s.scan, s.view->metric(), s.x, s.view->meta.dims, &tid, 1, &key)) {
+      if (key > s.dropped) {
+        s.has_dropped = true;
+      } else {
+        s.emission.PushExact(item.id, tid, key);
+      }
+    }
+  }
+  s.fresh.clear();
+}
+
+// Calls visit(rest, i) for row i of each block that waits.
+template <class Visit>
+void ForEachRest(ScanState& s, Visit visit) {
+  for (RestBlock& rest : s.rest) {
+    for (uint32_t left = rest.rows; left != 0; left &= left - 1) {
+      visit(rest, static_cast<uint32_t>(__builtin_ctz(left)));
+    }
+  }
+}
+
+// The number that `n` of the bounds in s.bounds are not above, n >= 1.
+float Cut(ScanState& s, size_t n) {
+  if (n >= s.bounds.size()) return INFINITY;
+  std::nth_element(s.bounds.begin(), s.bounds.begin() + (n - 1), s.bounds.end());
+  return s.bounds[n - 1];
+}
+
+// Moves rows whose bound is at most `cut` into the heap.
+void MoveRest(ScanState& s, float cut) {
+  s.rest_least = INFINITY;
+  size_t kept = 0;
+  for (RestBlock& rest : s.rest) {
+    if (rest.least <= cut) {
+      rest.least = INFINITY;
+      for (uint32_t left = rest.rows; left != 0; left &= left - 1) {
+        const uint32_t i = static_cast<uint32_t>(__builtin_ctz(left));
+        if (rest.lower[i] > cut) {
+          rest.least = std::min(rest.least, rest.lower[i]);
+          continue;
+        }
+        rest.rows &= ~(uint32_t{1} << i);
+        const uint32_t id =
+            AddCandidate(s, rest.lower[i], rest.segment, rest.tids[i], rest.first + i);
+        s.emission.Push({rest.lower[i], INFINITY, id, 0, 0, Stage::kCoarse});
+      }
+    }
+    if (rest.rows == 0) continue;
+    s.rest_least = std::min(s.rest_least, rest.least);
+    s.rest[kept++] = rest;
+  }
+  s.rest.resize(kept, boost::container::default_init);
+}
+
+// When memory is short: keeps the nearest rows, so many that half of it is free.
+void BoundMemory(ScanState& s) {
+  if (MemoryUsed(s) <= MemoryLimit()) return;
+  Publish(s);
+  s.bounds.clear();
+  ForEachRest(s, [&s](const RestBlock& rest, uint32_t i) { s.bounds.push_back(rest.lower[i]); });
+  s.emission.ForEach([&s](const Item& item) { s.bounds.push_back(item.lower); });
+  const size_t room = MemoryLimit() / 2 / (sizeof(Candidate) + sizeof(Item));
+  const bool cut = room < s.bounds.size();
+  if (cut) {
+    s.has_dropped = true;
+    s.dropped = std::min(s.dropped, Cut(s, room));
+  }
+  MoveRest(s, s.dropped);
+  s.rest.clear();
+  s.rest_least = INFINITY;
+  // Of those at the cut, as many as there is room for: all rows may be equal.
+  size_t below = 0;
+  s.emission.ForEach([&s, &below](const Item& item) { below += item.lower < s.dropped; });
+  size_t at_cut = cut ? room - std::min(room, below) : SIZE_MAX;
+  VecOf<Candidate, ScanState::Alloc> kept{s.candidates.get_allocator()};
+  s.emission.Filter([&s, &kept, &at_cut](Item& item) {
+    if (item.lower > s.dropped) return false;
+    if (item.lower == s.dropped && at_cut-- == 0) return at_cut = 0, false;
+    kept.push_back(s.candidates[item.id]);
+    item.id = static_cast<uint32_t>(kept.size() - 1);
+    return true;
+  });
+  s.candidates.swap(kept);
 }
 
 // All rows of a list, from its pages. False: it has got other pages meanwhile.
@@ -293,6 +463,8 @@ bool ReadChain(ScanState& s, const format::ListEntry& entry) {
     pg::Release(page);
     pg::StopPoint("scan.segment");
     if (!RefineClose(s)) return false;
+    if (s.exact) Publish(s);
+    BoundMemory(s);
   }
   return true;
 }
@@ -314,8 +486,9 @@ void Prefetch(ScanState& s) {
   if (!s.order.Peek(&list) || !ReadEntryPinned(s, list, &s.ahead_entry)) return;
   s.ahead = list;
   const format::ListEntry& entry = s.ahead_entry;
-  if (entry.head == 0) return;
-  const uint32_t pages = std::min(std::max(entry.run, 1u), kPrefetchPages);
+  // Nobody has looked at what it says yet.
+  if (entry.head == 0 || entry.head >= s.blocks) return;
+  const uint32_t pages = std::min({std::max(entry.run, 1u), kPrefetchPages, s.blocks - entry.head});
   for (uint32_t i = 0; i < pages; ++i) {
     const BlockNumber block = entry.head + i;
     if (s.reader.Knows(block)) continue;
@@ -324,43 +497,8 @@ void Prefetch(ScanState& s) {
   }
 }
 
-bool WasSettled(ScanState& s, const ItemPointerData& tid) {
-  if (s.sorted_tids != s.settled_tids.size()) {
-    std::sort(s.settled_tids.begin(), s.settled_tids.end());
-    s.sorted_tids = s.settled_tids.size();
-  }
-  return std::binary_search(s.settled_tids.begin(), s.settled_tids.end(), Packed(tid));
-}
-
-// Hands a list's candidates over to emission: `fresh`, and those in `rest` from `before` on.
-void Publish(ScanState& s, size_t before) {
-  const float threshold = Threshold(s);
-  if (s.again) {
-    const auto met = [&s](uint32_t id) { return WasSettled(s, s.candidates[id].tid); };
-    s.rest.erase(std::remove_if(s.rest.begin() + before, s.rest.end(),
-                                [&met](const Rest& r) { return met(r.id); }),
-                 s.rest.end());
-    s.fresh.erase(std::remove_if(s.fresh.begin(), s.fresh.end(),
-                                 [&met](const Item& item) { return met(item.id); }),
-                  s.fresh.end());
-  }
-  for (const Item& item : s.fresh) {
-    if (item.lower > threshold) {
-      s.rest.push_back({item.lower, item.id});
-    } else {
-      s.emission.Push(item);
-    }
-  }
-  for (size_t i = before; i < s.rest.size(); ++i) {
-    // Nothing is known of a row whose bound is no number.
-    if (std::isnan(s.rest[i].lower)) s.rest[i].lower = -INFINITY;
-    s.rest_least = std::min(s.rest_least, s.rest[i].lower);
-  }
-}
-
-// All that was found, and not settled, is dropped: lists are others now, and are all read again.
-void StartAgain(ScanState& s) {
-  RefreshOther(s.view);
+// Drops all that was found, and not settled.
+void Clear(ScanState& s) {
   s.again = true;
   s.read.clear();
   s.segments.clear();
@@ -368,9 +506,33 @@ void StartAgain(ScanState& s) {
   s.ahead = ~uint32_t{0};
   s.rest.clear();
   s.rest_least = INFINITY;
-  s.top.clear();
+  s.has_dropped = false;
+  s.dropped = INFINITY;
   s.emission.Clear();
+  SortSettled(s);
+}
+
+// Lists are others now, and are all read again.
+void StartAgain(ScanState& s) {
+  RefreshOther(s.view);
+  Clear(s);
+  s.exact = false;
+  s.first_round = true;
+  s.top.clear();
   PrepareQuery(s);
+}
+
+// Takes back what was read of the list being read.
+void Forget(ScanState& s) {
+  const uint32_t read = static_cast<uint32_t>(s.read.size() - 1);
+  const auto of_list = [&s, read](uint32_t segment) { return s.segments[segment].read == read; };
+  s.fresh.clear();
+  s.rest.erase(std::remove_if(s.rest.begin(), s.rest.end(),
+                              [&of_list](const RestBlock& rest) { return of_list(rest.segment); }),
+               s.rest.end());
+  s.emission.Filter(
+      [&s, &of_list](const Item& item) { return !of_list(s.candidates[item.id].segment); });
+  s.top.assign(s.top_before.begin(), s.top_before.end());
 }
 
 // Reads the next list and publishes it. False: lists have changed, all starts again.
@@ -378,12 +540,13 @@ bool ReadNext(ScanState& s, bool* improved) {
   const Frame& frame = *s.view->frame;
   uint32_t list = 0;
   s.order.Peek(&list);
-  const size_t before = s.candidates.size(), segments = s.segments.size(), rest = s.rest.size();
+  if (s.again) SortSettled(s);
   s.read.push_back({list, 0, {}});
   if (s.x != nullptr) {
     s.read.back().context = frame.codec.PrepareList(s.query, frame.Centroid(list));
   }
   const float least = Threshold(s);
+  s.top_before.assign(s.top.begin(), s.top.end());
   uint32_t seen_generation = 0;
   for (bool repeated = false;; repeated = true) {
     format::ListEntry entry;
@@ -392,22 +555,75 @@ bool ReadNext(ScanState& s, bool* improved) {
     } else if (!ReadEntryPinned(s, list, &entry)) {
       return false;
     }
-    // The list has not moved, so it is one of former lists, whose pages become free before their
-    // directory does.
+    // The directory has not changed: the lists as a whole have, or else there is damage.
     if (repeated && entry.generation == seen_generation) return false;
     seen_generation = s.read.back().generation = entry.generation;
-    s.candidates.resize(before);
-    s.segments.resize(segments);
-    s.rest.resize(rest);
-    s.fresh.clear();
-    if (repeated) NoteAllKeys(s);
     if (ReadChain(s, entry)) break;
+    Forget(s);
   }
   s.order.Advance();
   Prefetch(s);
-  Publish(s, rest);
+  Publish(s);
   *improved = Threshold(s) < least;
   return true;
+}
+
+}  // namespace
+
+void FeedRest(ScanState& s) {
+  while (!s.rest.empty() && (s.emission.empty() || s.emission.nearest().lower >= s.rest_least)) {
+    CHECK_FOR_INTERRUPTS();
+    s.rest_chunk = std::max<size_t>(64, s.rest_chunk * 2);
+    s.bounds.clear();
+    ForEachRest(s, [&s](const RestBlock& rest, uint32_t i) { s.bounds.push_back(rest.lower[i]); });
+    MoveRest(s, Cut(s, s.rest_chunk));
+  }
+}
+
+bool MayBeDropped(const ScanState& s) {
+  if (!s.has_dropped) return false;
+  if (s.emission.empty()) return s.rest.empty();
+  return std::min(s.emission.nearest().lower, s.rest_least) > s.dropped;
+}
+
+// Emits at least the nearest row: its key is known, and of those dropped none is smaller.
+void ReadAgain(ScanState& s) {
+  pg::StopPoint("scan.again");
+  const uint32_t lists = s.order.taken();
+  Clear(s);
+  s.order.Rewind();
+  s.exact = true;
+  bool improved;
+  while (s.order.taken() < lists) {
+    CHECK_FOR_INTERRUPTS();
+    if (!ReadNext(s, &improved)) return StartAgain(s);
+  }
+  s.exact = false;
+}
+
+namespace {
+
+// Whether nothing nearer is to be expected of further lists, after `idle` ones in a row that
+// brought nothing.
+bool IsEnough(ScanState& s, uint32_t idle) {
+  uint32_t list;
+  if (idle == 0 || s.order.taken() < kFewestLists || !s.order.Peek(&list)) return false;
+  const bool is_product = s.view->metric() == Metric::kInnerProduct;
+  const float weight = IdleWeight(is_product, s.order.next_key(), s.top.front());
+  return static_cast<float>(idle) * weight >= static_cast<float>(s.view->frame->shape.patience);
+}
+
+// Asks for the pages of the rows that are the nearest by what is known: for their distances, or by
+// whoever gets them.
+void PrefetchRows(ScanState& s) {
+  const float farthest = Threshold(s);
+  uint32_t left = kPrefetchPages;
+  s.emission.ForEach([&s, &left, farthest](const Item& item) {
+    const Candidate& c = s.candidates[item.id];
+    if (left == 0 || c.key > farthest) return;
+    --left;
+    am::PrefetchRow(s.scan->heapRelation, c.tid);
+  });
 }
 
 }  // namespace
@@ -419,10 +635,7 @@ void NextRound(ScanState& s) {
   for (uint32_t lists = 0; MayProbe(s); ++lists) {
     if (s.x == nullptr && lists > 0) break;
     if (fixed && lists >= static_cast<uint32_t>(s.settings.probes)) break;
-    if (s.x != nullptr && !fixed && lists > 0 && s.order.taken() >= kFewestLists &&
-        idle >= s.view->frame->shape.patience) {
-      break;
-    }
+    if (s.x != nullptr && !fixed && IsEnough(s, idle)) break;
     CHECK_FOR_INTERRUPTS();
     bool improved = false;
     if (!ReadNext(s, &improved)) {
@@ -433,6 +646,7 @@ void NextRound(ScanState& s) {
     idle = improved || s.top.size() < s.target ? 0 : idle + 1;
   }
   s.first_round = false;
+  if (s.x != nullptr) PrefetchRows(s);
 }
 
 }  // namespace ann::ivf

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "am/emission.hpp"
+#include "am/row_fetch.hpp"
 #include "ivf/ivf.hpp"
 #include "ivf/ivf_calibrate.hpp"
 #include "ivf/ivf_index.hpp"
@@ -14,7 +15,7 @@
 
 namespace ann::ivf {
 
-// A row of a list. There are thousands a query, so they are small.
+// A row of a list that is looked at more closely.
 struct Candidate {
   float key;
   uint32_t segment;  // index into ScanState::segments
@@ -29,10 +30,15 @@ struct Segment {
   BlockNumber block;
 };
 
-// A candidate that is not in the heap.
-struct Rest {
-  float lower;
-  uint32_t id;
+// The rows of a block that wait with their bounds until they may come next. Few of the thousands
+// that a query reads ever do, so what is known of them is copied as it stands.
+struct RestBlock {
+  uint32_t segment;  // index into ScanState::segments
+  uint32_t first;    // its first row
+  uint32_t rows;     // a bit a row that waits
+  float least;       // bound of these
+  float lower[quant::kBlockRows];
+  format::Tid tids[quant::kBlockRows];
 };
 
 // A list that has been read.
@@ -55,13 +61,16 @@ struct ScanState {
         fresh(Alloc(cxt)),
         close(Alloc(cxt)),
         rest(Alloc(cxt)),
+        bounds(Alloc(cxt)),
         top(Alloc(cxt)),
+        top_before(Alloc(cxt)),
         settled_tids(Alloc(cxt)),
         emission(cxt) {}
 
   MemoryContext context;
   IndexView* view = nullptr;
-  Relation table = nullptr;
+  IndexScanDesc scan = nullptr;
+  am::RowFetcher* fetcher = nullptr;
   Settings settings{};
   pg::UnpinnedReader reader;
   BlockNumber blocks = 0;  // of the index and of the table; they may have grown since
@@ -80,16 +89,22 @@ struct ScanState {
   VecOf<BlockNumber, Alloc> record_pages;  // pages of records of the code page being read
   VecOf<am::Item, Alloc> fresh;            // of the list being read, on their way to emission
   VecOf<uint32_t, Alloc> close;  // of the page being read: what its records are looked at for
-  VecOf<Rest, Alloc> rest;
+  VecOf<RestBlock, Alloc> rest;
   float rest_least = INFINITY;
   size_t rest_chunk = 0;
-  VecOf<float, Alloc> top;  // the `target` least keys, largest first
+  VecOf<float, Alloc> bounds;      // scratch
+  VecOf<float, Alloc> top;         // the `target` least keys, largest first
+  VecOf<float, Alloc> top_before;  // the list being read
   uint32_t target = kFirstTarget;
   uint32_t settled = 0;
   bool first_round = true;
-  bool again = false;                   // lists changed under way: rows may be met twice
-  VecOf<uint64_t, Alloc> settled_tids;  // sorted when `again`
+  bool again = false;                   // rows that were settled may be met again
+  VecOf<uint64_t, Alloc> settled_tids;  // sorted up to `sorted_tids`
   size_t sorted_tids = 0;
+  // Memory was short: no row that was dropped is nearer than this.
+  bool has_dropped = false;
+  float dropped = INFINITY;
+  bool exact = false;  // lists are being read again, with the keys of rows
   bool held_sorted = false;
   // Of the list that comes next, read when its pages were asked for.
   uint32_t ahead = ~uint32_t{0};
@@ -105,6 +120,13 @@ bool MayProbe(const ScanState& s);
 // Reads as many lists as belong together, and hands their rows over to emission or to `rest`. No
 // page lock may be held. Locks: README, "Locks", one at a time.
 void NextRound(ScanState& s);
+// Moves the nearest of `rest` into the heap, as far as they may come next.
+void FeedRest(ScanState& s);
+// Whether what comes next may have been dropped.
+bool MayBeDropped(const ScanState& s);
+// Reads the lists again that have been read, for the rows not settled that are nearest.
+void ReadAgain(ScanState& s);
+inline size_t MemoryLimit() { return static_cast<size_t>(work_mem) * 1024; }
 // Notes a key that may be among the `target` least. True: it is, as far as is known.
 bool NoteKey(ScanState& s, float key);
 // Notes those of all candidates anew.

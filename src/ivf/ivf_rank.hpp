@@ -72,10 +72,13 @@ class ProbeOrder {
     *list = known_[next_].list;
     return true;
   }
+  // After Peek: the key of its centroid.
+  float next_key() const { return known_[next_].key; }
   void Advance() { ++next_; }
   bool AtEnd() const { return next_ == lower_.size(); }
-  // Lists that have been taken, and the i-th of them.
   uint32_t taken() const { return next_; }
+  // To the first list again; the order is what it was.
+  void Rewind() { next_ = 0; }
 
  private:
   struct Probe {

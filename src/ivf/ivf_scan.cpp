@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "am/emission.hpp"
+#include "am/limit_hint.hpp"
 #include "am/row_fetch.hpp"
 #include "am/vector_column.hpp"
 #include "ivf/ivf.hpp"
@@ -20,6 +21,9 @@ using quant::Quantizer;
 
 namespace {
 
+// A LIMIT beyond this is taken for one that means "all".
+constexpr int64 kMostWanted = 10000;
+
 // Lives as long as the scan; `state` is made anew by each rescan.
 struct ScanOpaque {
   MemoryContext context;  // reset by rescan
@@ -27,36 +31,14 @@ struct ScanOpaque {
   am::RowFetcher fetcher;
 };
 
-// --- emission
-// --------------------------------------------------------------------------------------
-
-// Moves the nearest of what was put aside into the heap, as far as it may come next.
-void FeedRest(ScanState& s) {
-  while (!s.rest.empty() && (s.emission.empty() || s.emission.nearest().lower >= s.rest_least)) {
-    CHECK_FOR_INTERRUPTS();
-    s.rest_chunk = std::max<size_t>(64, s.rest_chunk * 2);
-    const size_t n = std::min(s.rest_chunk, s.rest.size());
-    const auto first = s.rest.begin();
-    // The last ones leave: what stays need not move.
-    const auto farther = [](const Rest& a, const Rest& b) { return a.lower > b.lower; };
-    const size_t keep = s.rest.size() - n;
-    if (keep > 0) std::nth_element(first, first + keep, s.rest.end(), farther);
-    for (size_t i = keep; i < s.rest.size(); ++i) {
-      s.emission.Push({s.rest[i].lower, INFINITY, s.rest[i].id, 0, 0, Stage::kCoarse});
-    }
-    s.rest.erase(first + keep, s.rest.end());
-    s.rest_least = INFINITY;
-    for (const Rest& r : s.rest) s.rest_least = std::min(s.rest_least, r.lower);
-  }
-}
-
 // What emission asks of this scan.
 struct Source {
   IndexScanDesc scan;
   ScanState& s;
 
   bool WantsMore() const {
-    return (!s.rest.empty() && s.emission.nearest().lower >= s.rest_least) || IsRoundOver();
+    return (!s.rest.empty() && s.emission.nearest().lower >= s.rest_least) || IsRoundOver() ||
+           MayBeDropped(s);
   }
   bool IsRoundOver() const {
     return s.x != nullptr && s.settings.probes <= 0 && s.settled >= s.target && MayProbe(s);
@@ -82,15 +64,15 @@ struct Source {
     return static_cast<ScanOpaque*>(scan->opaque)
         ->fetcher.Fetch(scan, s.view->metric(), s.x, s.view->meta.dims, tids, count, key);
   }
-  float Beyond(bool none_left) const { return none_left && MayProbe(s) ? -INFINITY : s.rest_least; }
+  float Beyond(bool none_left) const {
+    return none_left && MayProbe(s) ? -INFINITY : std::min(s.rest_least, s.dropped);
+  }
   bool IsUnordered() const { return s.x == nullptr; }
   void Settle(uint32_t id) const {
     ++s.settled;
     s.settled_tids.push_back(Packed(s.candidates[id].tid));
   }
 };
-
-size_t MemoryLimit() { return static_cast<size_t>(work_mem) * 1024; }
 
 // Makes rows pending. False: the scan is at its end.
 bool NextRows(IndexScanDesc scan) {
@@ -106,6 +88,10 @@ bool NextRows(IndexScanDesc scan) {
     }
     FeedRest(s);
     if (s.emission.EmitNearest(source, s.settings.iterative_scan)) return true;
+    if (!source.IsRoundOver() && MayBeDropped(s)) {
+      ReadAgain(s);
+      continue;
+    }
     if (!s.emission.empty() || !s.rest.empty()) continue;
     if (s.candidates.size() > 0 && s.x == nullptr) {
       s.candidates.clear();
@@ -137,8 +123,12 @@ void StartScan(IndexScanDesc scan) {
   ScanState* s = pg::Construct<ScanState>(palloc(sizeof(ScanState)), opaque->context);
   opaque->state = s;
   s->view = OpenIndex(scan->indexRelation, opaque->context, Frames::kInUse);
-  s->table = scan->heapRelation;
+  s->scan = scan;
+  s->fetcher = &opaque->fetcher;
   s->settings = SettingsOf(scan->indexRelation);
+  // Some more than are wanted, as their order is not known yet.
+  const int64 wanted = std::min(am::RowsWanted(scan), kMostWanted);
+  s->target = std::max(kFirstTarget, static_cast<uint32_t>(wanted + wanted / 16 + 2));
   s->reader = pg::UnpinnedReader(scan->indexRelation, pg::unpinned_reads);
   const format::IvfMeta& meta = s->view->meta;
   const ScanKey key = &scan->orderByData[0];

@@ -119,7 +119,27 @@ inline void DisablePath([[maybe_unused]] Path* path) {
 #endif
 }
 
+// Shows the children of a plan's node to `walker`, until it returns true.
+inline bool WalkPlan(PlanState* node, bool (*walker)(PlanState*, void*), void* context) {
+#if PG_VERSION_NUM >= 160000
+  return planstate_tree_walker(node, walker, context);
+#else
+  // Declared without its parameters; by way of a type that compilers take for "any function".
+  const auto any = reinterpret_cast<void (*)()>(walker);
+  return planstate_tree_walker(node, reinterpret_cast<bool (*)()>(any), context);
+#endif
+}
+
 }  // namespace ann::pg
+
+// The last parameter of ExecutorRun, which PostgreSQL 18 has no more.
+#if PG_VERSION_NUM >= 180000
+#define ANN_EXECUTE_ONCE_PARAMETER
+#define ANN_EXECUTE_ONCE_ARGUMENT
+#else
+#define ANN_EXECUTE_ONCE_PARAMETER , bool execute_once
+#define ANN_EXECUTE_ONCE_ARGUMENT , execute_once
+#endif
 
 // Ends an input function with an error that the caller may have asked to be told of instead of
 // thrown (COPY ... ON_ERROR, pg_input_is_valid: PostgreSQL 16 and later).

@@ -2,7 +2,7 @@
 // the folders above it.
 #include "simd/simd.hpp"
 
-#include "pg/pg.hpp"
+#include "pg/running.hpp"
 
 extern "C" {
 PG_MODULE_MAGIC;
@@ -24,6 +24,7 @@ void DefineSettings();
 void _PG_init(void) {
   ann::simd::InitKernels();
   ann::pg::DefineSettings();
+  ann::pg::InstallQueryHook();
   ann::hnsw::DefineSettings();
   ann::ivf::DefineSettings();
 }

@@ -2,23 +2,17 @@
 # build, an insert, a vacuum. After recovery the index is intact, finds every committed row once and
 # as well as before, and goes on.
 #
-# Each scenario is run once to count its changes (units: src/pg/README.md, "Hooks of tests"), then
-# again for each of them: the backend dies after it, and after the first one of each line that finishes changes
-# the server stops, too. Every such line must have had both. UNITS_STOPS=all: the server stops after each
-# change. UNITS_SEEDS=n: with n sets of vectors, so other graphs.
+# The backend dies after each change of a scenario, and after the first one of each line that finishes changes
+# the server stops, too (AnnUnits). Every such line must have had both. UNITS_SEEDS=n: with n sets of vectors, so
+# other graphs.
 use strict;
 use warnings;
 use Test::More;
-use Time::HiRes qw(sleep time);
-use PostgreSQL::Test::Utils;
-use AnnTest qw(new_node cancel_at wait_for_recovery);
+use AnnTest qw(new_node cancel_at);
+use AnnUnits qw(start_units act kill_at sweep unproven deaths);
 
 my $node = new_node('units', "restart_after_crash = on\nshared_buffers = 4MB\nmax_parallel_maintenance_workers = 0\n"
 	  . "ann.simd_target = portable\n");
-my %died_after = (backend => {}, server => {});    # by file:line
-my $deaths = 0;
-my $log_end;       # when the last action began
-my $every_stop = ($ENV{UNITS_STOPS} // '') eq 'all';
 
 sub sql { return $node->safe_psql('postgres', $_[0]); }
 
@@ -57,105 +51,26 @@ sub with_wal
 	return;
 }
 
-# What a scenario does, with `settings` before it, from its beginning. Returns psql's exit code, output
-# and messages.
-sub act
-{
-	my ($scenario, $settings) = @_;
-	my $setup = "SET client_min_messages = warning; DROP TABLE IF EXISTS t; $scenario->{setup};";
-	if ($scenario->{before})
-	{
-		sql($setup);
-		$scenario->{before}->();
-		$setup = '';
-	}
-	$log_end = -s $node->logfile;
-	return $node->psql('postgres', "$setup RESET client_min_messages; $settings; $scenario->{action}");
-}
-
-# Dies after unit n of the scenario, and looks at what is left.
-sub die_after
-{
-	my ($scenario, $n, $what, $site) = @_;
-	my ($rc, $out, $err) = act($scenario, "SET ann.kill_what = $what; SET ann.kill_after_units = $n");
-	my $name = "$scenario->{name}, $what dies after unit $n ($site)";
-	if ($rc != 2 || $err !~ /connection to server was lost|server closed/)
-	{
-		return fail("$name: it did not die: $rc $err");
-	}
-	if ($what eq 'server')
-	{
-		my $end = time() + $PostgreSQL::Test::Utils::timeout_default;
-		while (-e $node->data_dir . '/postmaster.pid')
-		{
-			die "$name: it does not stop" if time() > $end;
-			sleep(0.01);
-		}
-		$node->_update_pid(0);
-		$node->start;
-	}
-	else
-	{
-		wait_for_recovery($node, $log_end);
-	}
-	$deaths++;
-	$died_after{$what}{$site} = 1;
+# A scenario's least `recall`: .95 unless it says so; `before_action`: right after a death.
+start_units($node, sub {
+	my ($scenario) = @_;
 	my $recall = $scenario->{recall} // 0.95;
 	my $at_once = $scenario->{before_action} // $recall;
-	my ($after_rc, $after_out, $after_err) = $node->psql('postgres', qq{
-$scenario->{after}
+	return qq{
 SELECT assess(least_recall => $at_once);
 INSERT INTO t SELECT 5000 + id, v FROM pool WHERE id BETWEEN 900 AND 906;
 VACUUM (INDEX_CLEANUP ON) t;
 SELECT assess(least_recall => $recall);
 INSERT INTO t SELECT 6000 + id, v FROM pool WHERE id BETWEEN 903 AND 909;
-SELECT assess(least_recall => $recall);});
-	$after_out =~ s/\n//g;
-	return is("$after_rc $after_out $after_err", '0  ', $name);
-}
+SELECT assess(least_recall => $recall);};
+});
 
-# The lines of sources (glob patterns of files in src) that finish a change, and have not seen the death of `what`.
-sub unproven
-{
-	my ($what, @patterns) = @_;
-	my @lines;
-	for my $file (map { glob("$ENV{ANN_TREE}/src/$_") } @patterns)
-	{
-		my ($name) = $file =~ m{(src/\w+/\w+\.[ch]pp)$};
-		my $line = 0;
-		for (split /\n/, slurp_file($file))
-		{
-			$line++;
-			push @lines, "$name:$line" if /edit\.Finish\(\)|UnitDone\(\)/ && !$died_after{$what}{"$name:$line"};
-		}
-	}
-	return @lines;
-}
-
-# A scenario's `units`: at least so many; `first`: only the first so many are died after; `only`: those at lines
-# like this; `only_new`: those at lines that have not been died after. `sparse`: where recall is less than usual before
-# the action, it need not be more right after a death.
-sub sweep
+# Where recall is less than usual before the action, it need not be more right after a death.
+sub sweep_sparse
 {
 	my ($scenario) = @_;
-	$scenario->{after} //= '';
-	if ($scenario->{sparse})
-	{
-		act({ %$scenario, action => '' }, '');
-		$scenario->{before_action} = sql(q{SELECT least(0.95, recall('t', '<->', 10))});
-	}
-	my ($rc, $out, $err) = act($scenario, 'SET ann.trace_units = on');
-	is($rc, 0, "$scenario->{name}: done undisturbed") or diag($err);
-	# Compilers name headers from where they look for them (.//src/...).
-	my @sites = $err =~ m{NOTICE:\s+unit \d+: \S*?(src/\w+/\w+\.[ch]pp:\d+)}g;
-	my @units = grep { $sites[ $_ - 1 ] =~ ($scenario->{only} // qr/./) } 1 .. @sites;
-	cmp_ok(scalar @units, '>=', $scenario->{units}, "$scenario->{name}: " . scalar(@units) . ' units');
-	for my $n (grep { $_ <= ($scenario->{first} // @sites) } @units)
-	{
-		my $site = $sites[ $n - 1 ];
-		die_after($scenario, $n, 'backend', $site) unless $scenario->{only_new} && $died_after{backend}{$site};
-		die_after($scenario, $n, 'server', $site) if $every_stop || !$died_after{server}{$site};
-	}
+	act({ %$scenario, action => '' }, '');
+	sweep({ %$scenario, before_action => sql(q{SELECT least(0.95, recall('t', '<->', 10))}) });
 	return;
 }
 
@@ -196,7 +111,7 @@ for my $seed (1 .. $ENV{UNITS_SEEDS} // 1)
 		setup => table_of(176) . "; CREATE INDEX t_v ON t $index",
 		action => 'DELETE FROM t WHERE id % 9 = 0; VACUUM (INDEX_CLEANUP ON) t' });
 	# Lists of four: some nodes are in none any more.
-	sweep({ name => 'vacuum, nodes in no list', units => 10, sparse => 1,
+	sweep_sparse({ name => 'vacuum, nodes in no list', units => 10,
 		setup => table_of(400) . '; CREATE INDEX t_v ON t USING hnsw (v vector_l2_ops) WITH (m = 2, ef_construction = 16); DELETE FROM t WHERE id % 2 = 1',
 		action => 'VACUUM (INDEX_CLEANUP ON) t' });
 	sweep({ name => 'vacuum, nothing left', units => 5,
@@ -208,7 +123,7 @@ for my $seed (1 .. $ENV{UNITS_SEEDS} // 1)
 	{
 		last unless unproven('backend', 'hnsw/hnsw_repair.cpp');
 		my $from = 90 * $try;
-		sweep({ name => "vacuum, sparse $try", units => 6, only_new => 1, sparse => 1,
+		sweep_sparse({ name => "vacuum, sparse $try", units => 6, only_new => 1,
 			setup => "CREATE TABLE t AS SELECT id, v FROM pool WHERE id BETWEEN $from AND $from + 80;
 				CREATE INDEX t_v ON t USING hnsw (v vector_l2_ops) WITH (m = 2, ef_construction = 16);
 				INSERT INTO t SELECT id, v FROM pool WHERE id BETWEEN $from + 81 AND $from + 170; DELETE FROM t WHERE id % 3 = 0",
@@ -228,11 +143,7 @@ for my $seed (1 .. $ENV{UNITS_SEEDS} // 1)
 	# A page of nodes that a crash left blank.
 	sweep({ name => 'vacuum, a blank page', units => 2, first => 2,
 		setup => table_of(176) . "; CREATE INDEX t_v ON t $index",
-		before => sub {
-			$log_end = -s $node->logfile;
-			$node->psql('postgres', 'SET ann.kill_after_units = 6; INSERT INTO t SELECT id, v FROM pool WHERE id = 201');
-			wait_for_recovery($node, $log_end);
-		},
+		before => sub { kill_at(6, 'INSERT INTO t SELECT id, v FROM pool WHERE id = 201') },
 		action => 'DELETE FROM t WHERE id = 5; VACUUM (INDEX_CLEANUP ON) t' });
 
 	# --- re-centring -----------------------------------------------------------------------------------------
@@ -289,6 +200,6 @@ for my $seed (1 .. $ENV{UNITS_SEEDS} // 1)
 # --- whatever writes has been died after --------------------------------------------------------------------
 is(join(' ', unproven($_, 'hnsw/*.{cpp,hpp}', 'pg/page.cpp')), '', "a $_ has died after every line that finishes a change of an index")
   for 'backend', 'server';
-cmp_ok($deaths, '>=', 200, "$deaths deaths");
+cmp_ok(deaths(), '>=', 200, deaths() . ' deaths');
 $node->stop;
 done_testing();

@@ -1,7 +1,7 @@
 # Statements that are cancelled, timed out or lose their backend at random moments: what they leave is an
 # intact index with every row in it once, no memory of theirs, no pin, no lock and no file.
 #
-# INTERRUPTS: how many at least, 500 unless set. INTERRUPT_SEED.
+# INTERRUPTS: how many at least, 700 unless set. INTERRUPT_SEED.
 use strict;
 use warnings;
 use IPC::Run;
@@ -10,7 +10,7 @@ use Time::HiRes qw(time usleep);
 use PostgreSQL::Test::Utils;
 use AnnTest qw(new_node is_intact no_crash orphans seed_random random_below);
 
-my $count = $ENV{INTERRUPTS} || 500;
+my $count = $ENV{INTERRUPTS} || 700;
 seed_random($ENV{INTERRUPT_SEED} || 1);
 sub pick { return $_[ random_below(scalar @_) ]; }
 
@@ -23,7 +23,10 @@ CREATE TABLE t (id int PRIMARY KEY, note int, v vector($dims));
 INSERT INTO t SELECT i, 0, random_vector($dims + 0 * i) FROM generate_series(1, 1500) i;
 INSERT INTO t SELECT 3000 + i, 0, (SELECT v FROM t WHERE t.id = 1 + i % 20) FROM generate_series(1, 400) i;
 CREATE INDEX t_v ON t USING hnsw (v vector_l2_ops) WITH (m = 8);
-CREATE TABLE other AS SELECT id, v FROM t WHERE id % 3 = 0});
+CREATE TABLE other AS SELECT id, v FROM t WHERE id % 3 = 0;
+CREATE TABLE l AS TABLE t;
+CREATE INDEX l_v ON l USING ivf (v vector_l2_ops) WITH (lists = 8);
+CREATE INDEX l_flat ON l USING ivf (v vector_cosine_ops) WITH (lists = 4, quantizer = flat)});
 
 # [ name, run before it without interruption, the statement ]
 my $rows = "SELECT nextval('ids'), 0, random_vector($dims + 0 * i) FROM generate_series(1, 60) i";
@@ -42,7 +45,20 @@ my @statements = (
 	[ 'vacuum', 'DELETE FROM t WHERE id % 11 = ' . random_below(11) . " AND id % 5 = 1; INSERT INTO t $rows", 'VACUUM t' ],
 	[ 'vacuum of chains', 'DELETE FROM t WHERE id > 3000 AND id % 7 = 0', 'VACUUM t' ],
 	[ 'check', '', "SELECT ann_index_check('t_v')" ],
-	[ 'statistics', '', "SELECT * FROM ann_index_stats('t_v')" ]);
+	[ 'statistics', '', "SELECT * FROM ann_index_stats('t_v')" ],
+	[ 'ivf: build', 'DROP INDEX IF EXISTS other_v', 'CREATE INDEX other_v ON other USING ivf (v vector_l2_ops) WITH (lists = 60)' ],
+	[ 'ivf: build in little memory', "DROP INDEX IF EXISTS other_v; SET maintenance_work_mem = '1MB'", 'CREATE INDEX other_v ON other USING ivf (v vector_cosine_ops) WITH (lists = 60)' ],
+	[ 'ivf: build of pq beside writers', 'DROP INDEX IF EXISTS other_v', 'CREATE INDEX CONCURRENTLY other_v ON other USING ivf (v vector_ip_ops) WITH (quantizer = pq)' ],
+	[ 'ivf: reindex', '', 'REINDEX INDEX l_v' ],
+	[ 'ivf: insert', '', "INSERT INTO l $rows" ],
+	[ 'ivf: update', '', "UPDATE l SET note = note + 1 WHERE id % 50 = " . random_below(50) ],
+	[ 'ivf: search', '', 'SELECT count(*) FROM (SELECT (SELECT id FROM l ORDER BY l.v <-> o.v LIMIT 1) FROM other o LIMIT 60) r' ],
+	[ 'ivf: endless scan', '', "SELECT count(*) FROM (SELECT id FROM l ORDER BY v <-> random_vector($dims) LIMIT 1000000) r" ],
+	[ 'ivf: endless scan in little memory', "SET work_mem = '64kB'", "SELECT count(*) FROM (SELECT id FROM l ORDER BY v <=> random_vector($dims) LIMIT 1000000) r" ],
+	[ 'ivf: vacuum', 'DELETE FROM l WHERE id % 3 = ' . random_below(3) . " AND id % 5 < 4; INSERT INTO l $rows", 'VACUUM l' ],
+	[ 'ivf: training anew', '', "SELECT ann_retrain('l_v')" ],
+	[ 'ivf: training anew of plain vectors', '', "SELECT ann_retrain('l_flat')" ],
+	[ 'ivf: check', '', "SELECT ann_index_check('l_v')" ]);
 
 # A session: sends SQL and waits for a mark.
 my ($psql, $in, $out, $pid);
@@ -136,8 +152,8 @@ for (my $n = 1; $n <= $count || $n <= 4 * $count && ($n % 50 != 1 || !enough());
 		do { $unlimited = ask('SET statement_timeout = 0; ROLLBACK; SET statement_timeout = 0; SHOW statement_timeout') }
 		  while defined $unlimited && $unlimited !~ /^0$/m;
 		my $after = defined $unlimited ? ask("RESET ALL; SET enable_seqscan = off; SET enable_sort = off;
-SELECT 'left: ' || string_agg(name, ', ') FROM pg_backend_memory_contexts WHERE name LIKE 'ann hnsw%';
-SELECT 'left: ' || string_agg(mode, ', ') FROM pg_locks WHERE pid = pg_backend_pid() AND relation IN ('t'::regclass, 't_v'::regclass)") : undef;
+SELECT 'left: ' || string_agg(name, ', ') FROM pg_backend_memory_contexts WHERE name LIKE 'ann %' AND parent <> 'TopMemoryContext';
+SELECT 'left: ' || string_agg(mode, ', ') FROM pg_locks WHERE pid = pg_backend_pid() AND relation IN ('t'::regclass, 't_v'::regclass, 'l'::regclass, 'l_v'::regclass, 'l_flat'::regclass)") : undef;
 		push @left, "$s->[0]: $1" if defined $after && $after =~ /^(left: .+)$/m;
 		$answer = $after;
 	}
@@ -150,10 +166,12 @@ SELECT 'left: ' || string_agg(mode, ', ') FROM pg_locks WHERE pid = pg_backend_p
 		connect_session();
 	}
 	next if $n % 50;
-	is_intact($node, 't_v', "after $n: intact");
-	is($node->safe_psql('postgres', qq{SET enable_seqscan = off; SET enable_sort = off;
-SELECT count(*) = (SELECT count(*) FROM t) AND count(*) = count(DISTINCT id) FROM (SELECT id FROM t ORDER BY v <-> random_vector($dims) LIMIT 10000000) r}),
-		't', "after $n: every row is found once");
+	for my $case ([ 't', 't_v', '<->' ], [ 'l', 'l_v', '<->' ], [ 'l', 'l_flat', '<=>' ])
+	{
+		my ($table, $index, $op) = @$case;
+		is_intact($node, $index, "after $n: $index is intact");
+		is($node->safe_psql('postgres', "SELECT lacking, again FROM lost('$table', '$op', random_vector($dims))"), '0|0', "after $n: $index finds every row once");
+	}
 }
 $in = "\\q\n";
 $psql->finish;

@@ -20,20 +20,33 @@ sub lead_back
 	return;
 }
 
+# Every code page (kind 18) is followed by itself: 4 bytes at 8 of its body.
+sub run_in_circles
+{
+	for my $block (grep { unpack('v', substr($_[0], $_ * PAGE + TAIL, 2)) == 18 } 0 .. length($_[0]) / PAGE - 1)
+	{
+		substr($_[0], $block * PAGE + META + 8, 4) = pack('V', $block);
+	}
+	return;
+}
+
 my $newer = 'has format version 77, which this release cannot read';
-# [ name, what becomes of the file, what the error says ]; 2 bytes at META + 4 are the version, one at + 6 the
+# [ name, what becomes of the file, what the error says, of which methods ]; 2 bytes at META + 4 are the version, one at + 6 the
 # metric, 4 at + 16 the dimensions.
-my @cases = (
-	[ 'newer version', sub { substr($_[0], META + 4, 2) = pack('v', 77); substr($_[0], TAIL + 2, 2) = pack('v', 1) }, $newer ],
-	[ 'version 0', sub { substr($_[0], META + 4, 2) = pack('v', 0) }, 'has format version 0, which' ],
-	[ 'newer version of pages', sub { substr($_[0], $_ * PAGE + TAIL + 2, 2) = pack('v', 77) for 1 .. length($_[0]) / PAGE - 1 }, 'unknown page format version' ],
-	[ 'another metric', sub { substr($_[0], META + 6, 1) = "\3" }, q{metric or dimensions are not the column's} ],
-	[ 'other dimensions', sub { substr($_[0], META + 16, 4) = pack('V', 9) }, q{metric or dimensions are not the column's} ],
-	[ 'chains that lead back', \&lead_back, '(refers to itself|unexpected kind of page|another node|chain)' ],
-	[ 'empty file', sub { $_[0] = '' }, '(could not read block 0|there is no meta page)' ],
-	[ 'meta page alone', sub { $_[0] = substr($_[0], 0, PAGE) }, '(could not read block 1|pages of the mean are missing)' ],
-	[ 'no nodes', sub { $_[0] = substr($_[0], 0, 3 * PAGE) }, 'entry point lies outside of the file' ]);
-$node->safe_psql('postgres', join(';', map { "CREATE TABLE t$_ AS TABLE template; CREATE INDEX t${_}_v ON t$_ USING hnsw (v vector_l2_ops)" } 0 .. $#cases) . '; CHECKPOINT');
+my ($hnsw, $ivf) = ('hnsw (v vector_l2_ops)', 'ivf (v vector_l2_ops) WITH (lists = 3)');
+my @cases = map { my ($name, $change, $message, @indexes) = @$_; map { [ "$name, " . s/ .*//r, $change, $message, $_ ] } @indexes } (
+	[ 'newer version', sub { substr($_[0], META + 4, 2) = pack('v', 77); substr($_[0], TAIL + 2, 2) = pack('v', 1) }, $newer, $hnsw, $ivf ],
+	[ 'version 0', sub { substr($_[0], META + 4, 2) = pack('v', 0) }, 'has format version 0, which', $hnsw, $ivf ],
+	[ 'newer version of pages', sub { substr($_[0], $_ * PAGE + TAIL + 2, 2) = pack('v', 77) for 1 .. length($_[0]) / PAGE - 1 }, 'unknown page format version', $hnsw, $ivf ],
+	[ 'another metric', sub { substr($_[0], META + 6, 1) = "\3" }, q{(metric or dimensions are not the column's|contradicts itself)}, $hnsw, $ivf ],
+	[ 'other dimensions', sub { substr($_[0], META + 16, 4) = pack('V', 9) }, q{(metric or dimensions are not the column's|contradicts itself)}, $hnsw, $ivf ],
+	[ 'chains that lead back', \&lead_back, '(refers to itself|unexpected kind of page|another node|chain)', $hnsw ],
+	[ 'lists that lead back', \&run_in_circles, '(runs in a circle|a list ends at another page|leads to no page of the list)', $ivf ],
+	[ 'empty file', sub { $_[0] = '' }, '(could not read block 0|there is no meta page)', $hnsw, $ivf ],
+	[ 'meta page alone', sub { $_[0] = substr($_[0], 0, PAGE) }, '(could not read block 1|pages of the mean are missing|the lists lie outside of the file)', $hnsw, $ivf ],
+	[ 'no nodes', sub { $_[0] = substr($_[0], 0, 3 * PAGE) }, 'entry point lies outside of the file', $hnsw ],
+	[ 'no lists', sub { $_[0] = substr($_[0], 0, 3 * PAGE) }, '(out of the file|outside of the file|there is no such page)', $ivf ]);
+$node->safe_psql('postgres', join(';', map { "CREATE TABLE t$_ AS TABLE template; CREATE INDEX t${_}_v ON t$_ USING $cases[$_]->[3]" } 0 .. $#cases) . '; CHECKPOINT');
 my @path = map { $node->data_dir . '/' . $node->safe_psql('postgres', "SELECT pg_relation_filepath('t${_}_v')") } 0 .. $#cases;
 $node->stop('fast');
 for my $i (0 .. $#cases)
@@ -79,9 +92,9 @@ for my $case ([ 'NaN', "\x7f\xc0\0\0" ], [ 'infinity', "\x7f\x80\0\0" ], [ 'minu
 }
 is_intact($node, 't0_v', 'intact after what was refused');
 
-# Two operator classes on one column, each by its own operator.
-$node->safe_psql('postgres', 'CREATE TABLE two AS TABLE template; CREATE INDEX two_l2 ON two USING hnsw (v vector_l2_ops); CREATE INDEX two_cosine ON two USING hnsw (v vector_cosine_ops)');
-for my $case ([ '<->', 'two_l2' ], [ '<=>', 'two_cosine' ])
+# Three operator classes on one column, each by its own operator.
+$node->safe_psql('postgres', 'CREATE TABLE two AS TABLE template; CREATE INDEX two_l2 ON two USING hnsw (v vector_l2_ops); CREATE INDEX two_cosine ON two USING hnsw (v vector_cosine_ops); CREATE INDEX two_lists ON two USING ivf (v vector_ip_ops)');
+for my $case ([ '<->', 'two_l2' ], [ '<=>', 'two_cosine' ], [ '<#>', 'two_lists' ])
 {
 	my ($op, $index) = @$case;
 	like($node->safe_psql('postgres', "$set EXPLAIN SELECT id FROM two ORDER BY v $op '[1,2,3,4,5,6,7,8]' LIMIT 5"), qr/using $index on/, "$op uses $index");
@@ -90,29 +103,34 @@ for my $case ([ '<->', 'two_l2' ], [ '<=>', 'two_cosine' ])
 
 # A column that loses its dimensions keeps its index.
 $node->safe_psql('postgres', 'ALTER TABLE two ALTER COLUMN v TYPE vector');
-is_intact($node, 'two_l2', 'intact after ALTER TYPE');
+is_intact($node, $_, "$_: intact after ALTER TYPE") for 'two_l2', 'two_lists';
+is($node->safe_psql('postgres', "$set SELECT unordered('two', '<#>', 10, 'template')"), 0, 'lists in order after ALTER TYPE');
 is($node->safe_psql('postgres', "$set SELECT unordered('two', '<->', 10, 'template')"), 0, 'in order after ALTER TYPE');
 
 # Tables without WAL.
 is($node->safe_psql('postgres', qq{$set
 SET seed = 0.5;
 CREATE TEMP TABLE here AS TABLE template;
-CREATE INDEX here_v ON here USING hnsw (v vector_l2_ops);
+CREATE INDEX here_v ON here USING $_;
 INSERT INTO here SELECT id + 1000, v FROM template WHERE id <= 50;
 DELETE FROM here WHERE id % 3 = 0;
 VACUUM here;
 INSERT INTO here SELECT i, random_vector(8 + 0 * i) FROM generate_series(2000, 2200) i;
 SELECT ann_index_check('here_v');
 SELECT count(*) = (SELECT count(*) FROM here) AND count(*) = count(DISTINCT id) FROM (SELECT id FROM here ORDER BY v <-> '[1,2,3,4,5,6,7,8]' LIMIT 100000) r}),
-	"\nt", 'a temporary table');
+	"\nt", "a temporary table, $_") for $hnsw, $ivf;
 $node->safe_psql('postgres', q{
 CREATE UNLOGGED TABLE fleeting AS TABLE template;
 CREATE INDEX fleeting_v ON fleeting USING hnsw (v vector_l2_ops);
 CREATE UNLOGGED TABLE l1 AS TABLE template;
-CREATE INDEX l1_v ON l1 USING hnsw (v vector_l1_ops)});
+CREATE INDEX l1_v ON l1 USING hnsw (v vector_l1_ops);
+CREATE UNLOGGED TABLE lists AS TABLE template;
+CREATE INDEX lists_v ON lists USING ivf (v vector_cosine_ops) WITH (lists = 9);
+CREATE UNLOGGED TABLE flat AS TABLE template;
+CREATE INDEX flat_v ON flat USING ivfflat (v vector_ip_ops) WITH (lists = 9)});
 $node->stop('immediate');
 $node->start;
-for my $case ([ 'fleeting', '<->' ], [ 'l1', '<+>' ])
+for my $case ([ 'fleeting', '<->' ], [ 'l1', '<+>' ], [ 'lists', '<=>' ], [ 'flat', '<#>' ])
 {
 	my ($table, $op) = @$case;
 	is_intact($node, "${table}_v", "$table: intact after a crash");

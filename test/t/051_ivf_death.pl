@@ -1,118 +1,112 @@
 # A backend dies of SIGKILL, or the server at once, right after a change of an ivf index: in a build, an insert,
-# a vacuum that moves lists, a retraining. After recovery the index is intact, every committed row is found
-# once, and it goes on. Each scenario is run once to count its changes (src/pg/README.md, "Hooks of tests").
+# a vacuum that moves lists, a retraining, with codes in blocks, in records and in several of them. After recovery the index is
+# intact, every committed row is found once, and it goes on, and is retrained. Every line that finishes a change must have had both
+# deaths (AnnUnits). UNITS_SEEDS=n: with n sets of vectors, so other lists.
 use strict;
 use warnings;
 use Test::More;
-use Time::HiRes qw(sleep time);
-use PostgreSQL::Test::Utils;
-use AnnTest qw(new_node);
+use AnnTest qw(new_node cancel_at);
+use AnnUnits qw(start_units kill_at sweep unproven deaths);
 
-my $node = new_node('ivf_death', "restart_after_crash = on\nshared_buffers = 4MB\ncheckpoint_timeout = 1h\nmax_parallel_maintenance_workers = 0\n");
-my $log_end;
-my %died_at;
+my $node = new_node('ivf_death', "restart_after_crash = on\nshared_buffers = 4MB\nmax_parallel_maintenance_workers = 0\nann.simd_target = portable\n");
 
 sub sql { return $node->safe_psql('postgres', $_[0]); }
 
 sql(q{
-SELECT setseed(0.5);
 CREATE TABLE pool (id int PRIMARY KEY, v vector(64));
-INSERT INTO pool SELECT i, random_vector(64 + 0 * i) FROM generate_series(1, 1000) i;
-CREATE FUNCTION assess() RETURNS text LANGUAGE plpgsql AS $$
+CREATE VIEW wide AS SELECT id, (array_cat(v::real[], array_fill(0.5::real, ARRAY[4936])))::vector(5000) AS v FROM pool;
+
+-- what is wrong with t and its index: '' is nothing
+CREATE FUNCTION assess(index text DEFAULT 't_v') RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
   l record;
 BEGIN
-  PERFORM ann_index_check('t_v');
-  l := lost('t', '<->', (SELECT v FROM pool WHERE id = 1));
+  PERFORM ann_index_check(index::regclass);
+  l := lost('t', '<->', (SELECT v FROM t ORDER BY id LIMIT 1));
   RETURN concat_ws(' ', nullif(l.lacking, 0) || ' lacking', nullif(l.again, 0) || ' again');
 EXCEPTION WHEN index_corrupted THEN
   RETURN SQLERRM;
 END $$});
 
-sub act
-{
-	my ($scenario, $settings) = @_;
-	sql("SET client_min_messages = warning; DROP TABLE IF EXISTS t; CREATE TABLE t (id int, v vector(64));");
-	sql($_) for @{ $scenario->{setup} };
-	$log_end = -s $node->logfile;
-	return $node->psql('postgres', "$settings; $scenario->{action}");
-}
-
-sub wait_for
-{
-	my ($what, $condition) = @_;
-	my $end = time() + $PostgreSQL::Test::Utils::timeout_default;
-	until ($condition->())
-	{
-		die $what if time() > $end;
-		sleep(0.01);
-	}
-	return;
-}
-
-sub die_after
-{
-	my ($scenario, $n, $what, $site) = @_;
-	my ($rc, $out, $err) = act($scenario, "SET ann.kill_what = $what; SET ann.kill_after_units = $n");
-	my $name = "$scenario->{name}, $what dies after unit $n ($site)";
-	return fail("$name: it did not die: $rc $err") if $rc != 2 || $err !~ /connection to server was lost|server closed/;
-	if ($what eq 'server')
-	{
-		wait_for("$name: it does not stop", sub { !-e $node->data_dir . '/postmaster.pid' });
-		$node->_update_pid(0);
-		$node->start;
-	}
-	else
-	{
-		wait_for('the server does not come back',
-			sub { slurp_file($node->logfile, $log_end) =~ /terminated by signal 9.*ready to accept connections/s });
-	}
-	my ($after_rc, $after_out, $after_err) = $node->psql('postgres', q{
+start_units($node, sub {
+	my ($scenario) = @_;
+	my $pool = $scenario->{pool} // 'pool';
+	return qq{
 SELECT assess();
-INSERT INTO t SELECT 5000 + id, v FROM pool WHERE id BETWEEN 900 AND 950;
+INSERT INTO t SELECT 5000 + id, v FROM $pool WHERE id BETWEEN 900 AND 950;
 SELECT assess();
 DELETE FROM t WHERE id % 3 = 0;
 VACUUM (INDEX_CLEANUP ON) t;
 SELECT assess();
-INSERT INTO t SELECT 6000 + id, v FROM pool WHERE id BETWEEN 900 AND 950;
-SELECT assess()});
-	$after_out =~ s/\n//g;
-	return is("$after_rc $after_out $after_err", '0  ', $name);
-}
+INSERT INTO t SELECT 6000 + id, v FROM $pool WHERE id BETWEEN 900 AND 950;
+SELECT assess();
+SELECT ann_retrain('t_v');
+SELECT assess();};
+});
 
-# Dies at the first change of each line, and the server at the last one.
-sub sweep
+sub with_wal
 {
-	my ($scenario) = @_;
-	my ($rc, $out, $err) = act($scenario, 'SET ann.trace_units = on');
-	is($rc, 0, "$scenario->{name}: done undisturbed") or diag($err);
-	is(sql('SELECT assess()'), '', "$scenario->{name}: as it should be");
-	my @sites = $err =~ m{NOTICE:\s+unit \d+: \S*?(src/\w+/\w+\.[ch]pp:\d+)}g;
-	cmp_ok(scalar @sites, '>=', $scenario->{units}, "$scenario->{name}: " . scalar(@sites) . ' units');
-	my (%first, %last);
-	for my $n (1 .. @sites)
-	{
-		$first{ $sites[ $n - 1 ] } //= $n;
-		$last{ $sites[ $n - 1 ] } = $n;
-	}
-	for my $site (sort { $first{$a} <=> $first{$b} } keys %first)
-	{
-		next if $died_at{"$scenario->{name} $site"}++;
-		die_after($scenario, $first{$site}, 'backend', $site);
-		die_after($scenario, $last{$site}, 'server', $site);
-	}
+	$node->append_conf('postgresql.conf', "wal_level = $_[0]\n");
+	$node->restart;
 	return;
 }
 
-my $flat = 'CREATE INDEX t_v ON t USING ivf (v vector_l2_ops) WITH (quantizer = flat, lists = 3)';
-my $coded = 'CREATE INDEX t_v ON t USING ivf (v vector_l2_ops) WITH (lists = 3)';
-sub rows { return "INSERT INTO t SELECT id, v FROM pool WHERE id BETWEEN $_[0] AND $_[1]"; }
+my $table = 'CREATE TABLE t (id int, v vector(64));';
+sub rows { return "INSERT INTO t SELECT id, v FROM pool WHERE id BETWEEN $_[0] AND $_[1];"; }
+sub index_with { return "CREATE INDEX t_v ON t USING ivf (v vector_l2_ops) WITH ($_[0]);"; }
+my $flat = index_with('quantizer = flat, lists = 3');
+my $coded = index_with('lists = 3');
+# Codes that are records of three pages.
+my $apart = 'CREATE TABLE t (id int, v vector(5000)); INSERT INTO t SELECT * FROM wide WHERE id <= 8;' . index_with('quantizer = flat, lists = 2');
+my $train = sub { cancel_at($node, 'retrain.copied', 1, 'a training is left', q{SELECT ann_retrain('t_v')}) };
 
-sweep({ name => 'insert, flat', setup => [ rows(1, 60), $flat ], action => rows(61, 200), units => 100 });
-sweep({ name => 'insert, codes', setup => [ rows(1, 60), $coded ], action => rows(61, 300), units => 200 });
-sweep({ name => 'vacuum that moves lists', setup => [ rows(1, 400), $coded, 'DELETE FROM t WHERE id % 4 <> 0' ],
-	action => 'VACUUM (INDEX_CLEANUP ON) t', units => 8 });
-sweep({ name => 'retraining', setup => [ rows(1, 150), $flat ], action => q{SELECT ann_retrain('t_v')}, units => 25 });
+for my $seed (1 .. $ENV{UNITS_SEEDS} // 1)
+{
+	sql("TRUNCATE pool; SELECT setseed(0.01 * $seed); INSERT INTO pool SELECT i, random_vector(64 + 0 * i) FROM generate_series(1, 1000) i");
 
+	# --- inserts ---------------------------------------------------------------------------------------------
+	sweep({ name => 'insert, flat', ends => 1, units => 100, setup => $table . rows(1, 60) . $flat, action => rows(61, 200) });
+	sweep({ name => 'insert, codes', ends => 1, units => 200, setup => $table . rows(1, 60) . $coded, action => rows(61, 300) });
+	sweep({ name => 'first rows', ends => 1, units => 5, setup => $table . $coded, action => rows(1, 5) });
+	sweep({ name => 'insert, records of several pages', ends => 1, units => 20, pool => 'wide', setup => $apart,
+		action => 'INSERT INTO t SELECT * FROM wide WHERE id BETWEEN 9 AND 14' });
+	sweep({ name => 'insert beside a training', ends => 1, units => 80, setup => $table . rows(1, 60) . $coded, before => $train, action => rows(61, 100) });
+
+	# --- vacuum ----------------------------------------------------------------------------------------------
+	sweep({ name => 'vacuum that moves lists', ends => 1, units => 8, setup => $table . rows(1, 400) . $coded . 'DELETE FROM t WHERE id % 4 <> 0',
+		action => 'VACUUM (INDEX_CLEANUP ON) t' });
+	sweep({ name => 'vacuum, nothing left', ends => 1, units => 4, setup => $table . rows(1, 300) . $coded . 'DELETE FROM t', action => 'VACUUM (INDEX_CLEANUP ON) t' });
+	sweep({ name => 'vacuum, records of several pages', ends => 1, units => 8, pool => 'wide', setup => "$apart DELETE FROM t WHERE id > 3",
+		action => 'VACUUM (INDEX_CLEANUP ON) t' });
+	sweep({ name => 'vacuum that discards a training', ends => 1, units => 3, setup => $table . rows(1, 200) . $coded, before => $train,
+		action => 'DELETE FROM t WHERE id = 7; VACUUM (INDEX_CLEANUP ON) t' });
+	# Pages that nothing leads to: of a move that did not get far.
+	sweep({ name => 'vacuum, lost pages', ends => 1, units => 5, setup => $table . rows(1, 400) . $coded . 'DELETE FROM t WHERE id % 4 <> 0',
+		before => sub { kill_at(9, 'VACUUM (INDEX_CLEANUP ON) t') }, action => 'VACUUM (INDEX_CLEANUP ON) t' });
+
+	# --- retraining ------------------------------------------------------------------------------------------
+	sweep({ name => 'retraining, flat', ends => 1, units => 10, setup => $table . rows(1, 150) . $flat, action => q{SELECT ann_retrain('t_v')} });
+	sweep({ name => 'retraining, codes', ends => 1, units => 10, setup => $table . rows(1, 150) . $coded . rows(151, 300), action => q{SELECT ann_retrain('t_v')} });
+	sweep({ name => 'retraining, records of several pages', ends => 1, only_new => 1, units => 10, pool => 'wide', setup => $apart, action => q{SELECT ann_retrain('t_v')} });
+
+	# --- builds ----------------------------------------------------------------------------------------------
+	sweep({ name => 'build', ends => 1, units => 5, setup => $table . rows(1, 200), action => $coded, after => $coded });
+	sweep({ name => 'REINDEX', ends => 1, units => 5, setup => $table . rows(1, 200) . $coded . 'DELETE FROM t WHERE id % 3 = 1', action => 'REINDEX INDEX t_v' });
+	sweep({ name => 'build, concurrently', ends => 1, units => 5, setup => $table . rows(1, 200), action => $coded =~ s/INDEX/INDEX CONCURRENTLY/r,
+		after => rows(201, 210) . 'VACUUM t; REINDEX INDEX CONCURRENTLY t_v;' });
+	sweep({ name => 'REINDEX, concurrently', ends => 1, units => 5, setup => $table . rows(1, 200) . $coded, action => 'REINDEX INDEX CONCURRENTLY t_v',
+		after => 'DROP INDEX t_v_ccnew;' });
+	# The rows are gone, and what is left of the index with the transaction that made it.
+	sweep({ name => 'build, unlogged', ends => 1, units => 5, setup => $table . rows(1, 200) . 'ALTER TABLE t SET UNLOGGED', action => $coded, after => $coded });
+	sweep({ name => 'insert, unlogged', ends => 1, units => 20, setup => $table . rows(1, 60) . 'ALTER TABLE t SET UNLOGGED;' . $coded, action => rows(61, 120) });
+	# A server that logs no builds: the file is written out when the transaction commits.
+	with_wal('minimal');
+	sweep({ name => 'build, not logged', ends => 1, units => 5, setup => $table . rows(1, 200), action => $coded, after => $coded });
+	with_wal('replica');
+}
+
+# --- whatever writes has been died after --------------------------------------------------------------------
+is(join(' ', unproven($_, 'ivf/*.{cpp,hpp}')), '', "a $_ has died after every line that finishes a change of an index") for 'backend', 'server';
+cmp_ok(deaths(), '>=', 100, deaths() . ' deaths');
 $node->stop;
 done_testing();

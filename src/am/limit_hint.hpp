@@ -1,0 +1,12 @@
+// How many rows the query wants of an index scan (README, "How many rows are wanted").
+#pragma once
+
+#include "pg/pg.hpp"
+
+namespace ann::am {
+
+// The rows that a LIMIT lets pass, OFFSET included; 0: not known. To be asked for when rows are
+// being fetched. A hint: the query may stop earlier, and be run on.
+int64 RowsWanted(IndexScanDesc scan);
+
+}  // namespace ann::am

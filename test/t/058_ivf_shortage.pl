@@ -1,0 +1,96 @@
+# ivf in little memory and on a full disk.
+use strict;
+use warnings;
+use Test::More;
+use AnnTest qw(new_node load_random is_intact no_crash psql_code orphans);
+
+my $node = new_node('ivf_shortage');
+my $little = "SET work_mem = '64kB'; SET maintenance_work_mem = '1MB'; SET enable_seqscan = off; SET enable_sort = off; SET ivfflat.iterative_scan = strict_order;";
+
+# --- memory: builds, inserts, vacuums, retrainings and scans that must do with the least there is ---------
+load_random($node, 't', 6000, 16);
+load_random($node, 'query', 4, 16);
+
+sub complete
+{
+	my ($what) = @_;
+	for my $order ('strict_order', 'relaxed_order')
+	{
+		is($node->safe_psql('postgres', qq{$little SET ivf.iterative_scan = $order; SET ivfflat.iterative_scan = $order;
+SELECT string_agg(DISTINCT concat_ws(' ', lacking, again), ', ') FROM query q, LATERAL lost('t', '<->', q.v)}), '0 0', "$what: every row once, $order");
+	}
+	is($node->safe_psql('postgres', "$little SELECT unordered('t', '<->', 10)"), 0, "$what: in order");
+	cmp_ok($node->safe_psql('postgres', "$little SET ivf.probes = 150; SET ivfflat.probes = 150; SELECT recall('t', '<->', 100)"), '>=', 0.95, "$what: the nearest are found");
+	is($node->safe_psql('postgres', "$little SELECT lacking, again FROM lost('t', '<->', NULL)"), '0|0', "$what: every row once without a distance");
+	is_intact($node, 't_v', "$what: intact");
+	return;
+}
+for my $index ('ivf (v vector_l2_ops) WITH (lists = 300)', 'ivf (v vector_l2_ops) WITH (quantizer = pq, pq_bits = 8)', 'ivfflat (v vector_l2_ops) WITH (lists = 200)')
+{
+	my ($name) = $index =~ /(\w+ = .*)\)/;
+	$node->safe_psql('postgres', qq{$little
+DELETE FROM t WHERE id > 20000;
+INSERT INTO t SELECT 20000 + i, (SELECT v FROM t WHERE t.id = 1 + 3 * (i % 3)) FROM generate_series(1, 300) i;
+CREATE INDEX t_v ON t USING $index});
+	complete("$name, built");
+	$node->safe_psql('postgres', qq{$little DELETE FROM t WHERE id % 3 = 0; VACUUM t;
+INSERT INTO t SELECT 30000 + i, random_vector(16 + 0 * i) FROM generate_series(1, 1000) i;
+SELECT ann_retrain('t_v')});
+	complete("$name, vacuumed, inserted to and trained anew");
+	$node->safe_psql('postgres', 'DROP INDEX t_v');
+}
+
+# --- disk ------------------------------------------------------------------------------------------------
+SKIP:
+{
+	my $small = $ENV{ANN_SMALL_DISK} or skip 'no small disk may be mounted here', 30;
+	mkdir("$small/space") or die "cannot make a folder: $!";
+	$node->safe_psql('postgres', "CREATE TABLESPACE small LOCATION '$small/space'");
+	my $folder = $node->safe_psql('postgres', q{SELECT 'pg_tblspc/' || t.oid || '/' || f || '/' || d.oid
+FROM pg_tablespace t, pg_database d, pg_ls_dir('pg_tblspc/' || t.oid) f WHERE spcname = 'small' AND datname = current_database()});
+	my $stuff = sub {
+		open(my $file, '>', "$small/stuff") or die "cannot write: $!";
+		my $chunk = 'x' x 4096;
+		while (syswrite($file, $chunk)) { }
+		close($file);
+	};
+	my $room = sub { unlink("$small/stuff") or die "cannot remove: $!" };
+	$node->safe_psql('postgres', 'CREATE TABLE wide AS SELECT i AS id, random_vector(400 + 0 * i)::vector(400) AS v FROM generate_series(1, 4000) i');
+
+	for my $options ('lists = 30, quantizer = flat', 'lists = 0, rabitq_bits = 8')
+	{
+		my ($code) = psql_code($node, "CREATE INDEX wide_v ON wide USING ivf (v vector_l2_ops) WITH ($options) TABLESPACE small");
+		is($code, '53100', "build, $options: disk full");
+		is($node->safe_psql('postgres', "CHECKPOINT; SELECT count(*) FROM pg_class WHERE relname = 'wide_v'"), 0, 'there is no index');
+		is(orphans($node, 'postgres', $folder), '', 'and no file of it');
+
+		$node->safe_psql('postgres', qq{CREATE TABLE s (id int, v vector(400));
+INSERT INTO s SELECT id, v FROM wide WHERE id <= 400;
+CREATE INDEX s_v ON s USING ivf (v vector_l2_ops) WITH ($options) TABLESPACE small});
+		my $sound = sub {
+			my ($when) = @_;
+			is_intact($node, 's_v', "$options, $when: intact");
+			is($node->safe_psql('postgres', q{SELECT lacking, again FROM lost('s', '<->', (SELECT v FROM wide WHERE id = 3))}), '0|0', "$options, $when: complete");
+		};
+		$stuff->();
+		($code) = psql_code($node, 'INSERT INTO s SELECT id, v FROM wide WHERE id > 400');
+		is($code, '53100', "$options, insert: disk full");
+		$sound->('after inserts that failed');
+		($code) = psql_code($node, q{SELECT ann_retrain('s_v')});
+		is($code, '53100', "$options, training: disk full");
+		$sound->('after a training that failed');
+		# Lists may move to pages that are free, or stay where they are.
+		$node->safe_psql('postgres', 'DELETE FROM s WHERE id % 5 <> 0');
+		($code) = psql_code($node, 'VACUUM s');
+		like($code, qr/^(00000|53100)$/, "$options, vacuum on a full disk: $code");
+		$sound->('after it');
+		$room->();
+		$node->safe_psql('postgres', q{VACUUM s; INSERT INTO s SELECT id, v FROM wide WHERE id BETWEEN 601 AND 900; SELECT ann_retrain('s_v')});
+		$sound->('when there is room again');
+		is($node->safe_psql('postgres', 'DROP TABLE s; CHECKPOINT') . orphans($node, 'postgres', $folder), '', "$options: no file is left");
+	}
+	$node->safe_psql('postgres', 'DROP TABLESPACE small');
+}
+no_crash($node, 'no backend died');
+$node->stop;
+done_testing();
