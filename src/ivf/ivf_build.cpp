@@ -1,8 +1,9 @@
 // CREATE INDEX and REINDEX: README section "Build".
 //
 //   1. sample rows, find centroids (and pq's codebook): ivf_train.cpp
-//   2. read the table: each row gets a list and its codes, and goes to a sort by list
+//   2. read the table: each row gets a list and its codes, and goes to a sort by list: ivf_crew.cpp
 //   3. write the lists in order; then one pass of WAL
+// Workers help with 1 and 2.
 //
 // No page has been written before step 3, so an error until then leaves an empty file. What takes
 // memory (sample, sort) is kept within maintenance_work_mem.
@@ -13,7 +14,7 @@
 #include "am/vector_column.hpp"
 #include "core/vec.hpp"
 #include "ivf/ivf.hpp"
-#include "ivf/ivf_train.hpp"
+#include "ivf/ivf_crew.hpp"
 #include "ivf/ivf_write.hpp"
 
 #include "pg/alloc.hpp"
@@ -29,85 +30,15 @@ namespace {
 
 using Alloc = pg::PgAllocator<std::byte>;
 
-struct BuildState {
-  BuildState(MemoryContext cxt, IndexView* v) : context(cxt), view(v), entries(Alloc(cxt)) {}
-
-  Relation heap;
-  IndexInfo* info;
-  MemoryContext context;      // lives as long as the build
-  MemoryContext row_context;  // reset for each row
-  IndexView* view;
-  float* stream = nullptr;
-  RowSort* sort = nullptr;
-  RowPlacer* placer = nullptr;
-  int64 tuples_seen = 0;
-
-  VecOf<ListEntry, Alloc> entries;
-};
-
-// --- assigning
-// ------------------------------------------------------------------------------------
-
-void Tick(void*, cluster::Phase, uint64_t done, uint64_t total) {
-  CHECK_FOR_INTERRUPTS();
-  pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_TOTAL, static_cast<int64>(total));
-  pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, static_cast<int64>(done));
-}
-
-void FindLists(BuildState& state, const Options& options) {
-  IndexView& view = *state.view;
-  EnterPhase(BuildPhase::kSampling);
-  IvfFrame& shape = view.meta.frames[0];
-  shape.epoch = 1;
-  shape.first_block = kMetaBlock + 1;
-  cluster::Progress progress;
-  progress.tick = Tick;
-  bool failed;
-  const UserCentroids* given = ReadUserCentroids(view, state.heap, ERROR, state.context, &failed);
-  state.stream = TrainOnTable(
-      view, state.heap, state.info, options.lists, given, progress,
-      [] { EnterPhase(BuildPhase::kClustering); }, &shape, state.context);
-  view.frame = MakeFrame(view.meta, shape, state.stream, state.context);
-}
-
-void StartSort(BuildState& state) {
-  const Frame& frame = *state.view->frame;
-  const uint32_t lists = frame.shape.lists, dims = state.view->meta.dims;
-  auto* table = pg::Construct<cluster::CentroidTable>(
-      pg::AllocZero<cluster::CentroidTable>(state.context, 1), frame.centroids, lists, dims,
-      AllocAligned(state.context, cluster::CentroidTable::Bytes(lists, dims)),
-      AllocAligned(state.context, cluster::CentroidTable::ScratchBytes(lists)));
-  table->Fill(cluster::Progress{});
-  state.sort = pg::Construct<RowSort>(pg::AllocZero<RowSort>(state.context, 1), frame.codec,
-                                      maintenance_work_mem, nullptr, state.context);
-  state.placer = pg::Construct<RowPlacer>(pg::AllocZero<RowPlacer>(state.context, 1), frame, *table,
-                                          *state.sort, state.context);
-}
-
-void PlaceRow(Relation, ItemPointer tid, Datum* values, bool* isnull, bool, void* arg) {
-  BuildState& state = *static_cast<BuildState*>(arg);
-  MemoryContext old = MemoryContextSwitchTo(state.row_context);
-  const float* x = RowVector(*state.view, values, isnull);
-  if (x != nullptr) state.placer->Add(x, *tid);
-  if (++state.tuples_seen % 1024 == 0) {
-    pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, state.tuples_seen);
-  }
-  MemoryContextSwitchTo(old);
-  MemoryContextReset(state.row_context);
-}
-
-// --- writing
-// --------------------------------------------------------------------------------------
-
 // Writes the pages of an index, block after block; the lists' as a ChainWriter wants it.
 class Writer {
  public:
-  explicit Writer(BuildState& state) : state_(state), view_(*state.view) {}
+  // `view`: of the index, with its frame. Memory: of `context`.
+  Writer(IndexView& view, Crew& crew, MemoryContext context)
+      : view_(view), crew_(crew), context_(context), entries_(Alloc(context)) {}
 
   void Write() {
     const IvfFrame& shape = view_.frame->shape;
-    pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_TOTAL,
-                                 static_cast<int64>(state_.placer->rows()));
     AppendMeta();
     for (uint32_t i = 0; i < shape.frame_pages; ++i) AppendFrame(i);
     for (uint32_t i = 0; i < shape.directory_pages; ++i) AppendDirectory();
@@ -124,7 +55,7 @@ class Writer {
     std::memcpy(page, image, format::kPageSize);
     Done(buffer);
   }
-  void Finish(uint32_t list, const ListEntry& entry) { state_.entries[list] = entry; }
+  void Finish(uint32_t list, const ListEntry& entry) { entries_[list] = entry; }
 
  private:
   // Nobody else sees the file yet: the locks of a build (L1 to L4, one at a time) keep the
@@ -156,7 +87,7 @@ class Writer {
     const size_t start = size_t{i} * format::kMeanFloatsPerPage;
     pg::InitPage(page, PageKind::kFrame, format::kPageBody);
     pg::TailOf(page)->epoch = static_cast<uint16_t>(view_.frame->shape.epoch);
-    std::memcpy(page + format::kPageHeaderBytes, state_.stream + start,
+    std::memcpy(page + format::kPageHeaderBytes, crew_.stream() + start,
                 sizeof(float) * std::min<size_t>(floats - start, format::kMeanFloatsPerPage));
     Done(buffer);
   }
@@ -173,11 +104,11 @@ class Writer {
     const Frame& frame = *view_.frame;
     ListEntry empty{};
     empty.generation = FirstGeneration(frame.shape.epoch);
-    state_.entries.resize(frame.shape.lists, empty);
+    entries_.resize(frame.shape.lists, empty);
     taken_ = RelationGetNumberOfBlocks(view_.rel);
-    ChainWriter<Writer> chains(view_, frame, *this, state_.context);
+    ChainWriter<Writer> chains(view_, frame, *this, context_);
     CodedRow row;
-    for (int64 done = 1; state_.sort->Next(&row); ++done) {
+    for (int64 done = 1; crew_.sort().Next(&row); ++done) {
       chains.Add(row);
       if (done % 1024 == 0) pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, done);
     }
@@ -190,14 +121,14 @@ class Writer {
     const pg::PageRef page = pg::ReadPage(view_.rel, shape.first_block + shape.frame_pages + i,
                                           BUFFER_LOCK_EXCLUSIVE, PageKind::kDirectory);
     const uint32_t start = i * format::kEntriesPerPage;
-    std::memcpy(page.body(), state_.entries.data() + start,
+    std::memcpy(page.body(), entries_.data() + start,
                 sizeof(ListEntry) * std::min(shape.lists - start, format::kEntriesPerPage));
     MarkBufferDirty(page.buffer);
     pg::Release(page);
   }
 
   void FinishMeta() {
-    view_.meta.row_count = view_.meta.trained_rows = state_.placer->rows();
+    view_.meta.row_count = view_.meta.trained_rows = crew_.rows();
     // L1, alone.
     const pg::PageRef page =
         pg::ReadPage(view_.rel, kMetaBlock, BUFFER_LOCK_EXCLUSIVE, PageKind::kMeta);
@@ -206,10 +137,17 @@ class Writer {
     pg::Release(page);
   }
 
-  BuildState& state_;
   IndexView& view_;
+  Crew& crew_;
+  MemoryContext context_;
+  VecOf<ListEntry, Alloc> entries_;
   BlockNumber taken_ = 0;
 };
+
+void ReportTotal(double rows) {
+  pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_TOTAL, static_cast<int64>(rows));
+  pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, 0);
+}
 
 }  // namespace
 
@@ -222,34 +160,35 @@ IndexBuildResult* Build(Relation heap, Relation index, IndexInfo* info) {
   MemoryContext old = MemoryContextSwitchTo(context);
   const uint32_t dims = static_cast<uint32_t>(am::DimsOf(index));
   const Options options = OptionsOf(index, dims);
-  IndexView* view = pg::Construct<IndexView>(pg::AllocZero<IndexView>(context, 1), index,
-                                             PlanMeta(am::MetricOf(index), dims, options));
-  BuildState& state =
-      *pg::Construct<BuildState>(pg::AllocZero<BuildState>(context, 1), context, view);
-  state.heap = heap;
-  state.info = info;
-  state.row_context = AllocSetContextCreate(context, "ann ivf build row", ALLOCSET_DEFAULT_SIZES);
-  FindLists(state, options);
+  IndexView view(index, PlanMeta(am::MetricOf(index), dims, options));
+  view.meta.frames[0].epoch = 1;
+  view.meta.frames[0].first_block = kMetaBlock + 1;
+  Crew crew(heap, &view, info, context);
 
+  EnterPhase(BuildPhase::kSampling);
+  bool failed;
+  crew.Start(options.lists, ReadUserCentroids(view, heap, ERROR, context, &failed));
+  crew.SampleRows();
+  EnterPhase(BuildPhase::kClustering);
+  crew.FindLists();
   EnterPhase(BuildPhase::kAssigning);
-  pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_TOTAL,
-                               static_cast<int64>(std::max(heap->rd_rel->reltuples, 0.0f)));
-  StartSort(state);
-  const double heap_tuples =
-      table_index_build_scan(heap, index, info, true, true, PlaceRow, &state, nullptr);
-  state.placer->Flush();
+  ReportTotal(crew.planned_rows());
+  const double heap_tuples = crew.PlaceRows();
   pg::StopPoint("build.assigned");
   EnterPhase(BuildPhase::kSorting);
-  state.sort->Sort();
+  crew.sort().Sort();
+  pg::StopPoint("build.sorted");
   EnterPhase(BuildPhase::kWriting);
-  Writer(state).Write();
-  state.sort->End();
+  ReportTotal(static_cast<double>(crew.rows()));
+  Writer(view, crew, context).Write();
+  const double rows = static_cast<double>(crew.rows());
+  crew.End();
   if (RelationNeedsWAL(index)) pg::LogPages(index);
 
   MemoryContextSwitchTo(old);
   IndexBuildResult* result = static_cast<IndexBuildResult*>(palloc0(sizeof(IndexBuildResult)));
   result->heap_tuples = heap_tuples;
-  result->index_tuples = static_cast<double>(state.placer->rows());
+  result->index_tuples = rows;
   MemoryContextDelete(context);
   return result;
 }
@@ -279,10 +218,9 @@ void BuildEmpty(Relation index) {
   const uint32_t dims = static_cast<uint32_t>(am::DimsOf(index));
   IvfMeta meta = PlanMeta(am::MetricOf(index), dims, OptionsOf(index, dims));
   IvfFrame& shape = meta.frames[0];
+  shape = PlanFrame(meta, 1);
   shape.epoch = 1;
   shape.first_block = kMetaBlock + 1;
-  Sample(meta, 0, CurrentMemoryContext)
-      .Train(1, 0, nullptr, &shape, cluster::Progress{}, CurrentMemoryContext);
   const uint16_t epoch = static_cast<uint16_t>(shape.epoch);
   AppendToInitFork(index, PageKind::kMeta, sizeof(IvfMeta),
                    [&meta](char* page) { *MetaOn(page) = meta; });

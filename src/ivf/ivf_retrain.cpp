@@ -192,15 +192,14 @@ class Trainer {
     cluster::Progress progress;
     progress.tick = Tick;
     IvfFrame shape{};
-    float* stream = TrainOnTable(
-        view_, heap_, info, ListsOption(view_.rel), given, progress, [] {}, &shape, context_);
+    const float* stream =
+        TrainOnTable(view_, heap_, info, ListsOption(view_.rel), given, progress, &shape, context_);
     shape.epoch = NewestEpoch(meta) + 1;
     // Pages that a free space map from before a crash took for free may be somebody's by now: then
     // others behind them are taken.
     do {
       shape.first_block = AppendBlank(view_.rel, shape.frame_pages + shape.directory_pages);
     } while (!WriteFramePages(shape, stream));
-    pfree(stream);
     EditMeta([&shape](IvfMeta* m) {
       m->used_epochs <<= 1;
       m->frames[1 - m->current] = shape;

@@ -5,7 +5,7 @@
 #include <cstring>
 
 #include "am/vector_column.hpp"
-#include "core/rng.hpp"
+#include "cluster/carver.hpp"
 #include "ivf/ivf_calibrate.hpp"
 #include "simd/simd.hpp"
 
@@ -24,28 +24,31 @@ namespace {
 constexpr double kFewestRows = 1000;
 // Rows a list must have on average.
 constexpr double kFewestRowsPerList = 4;
+// Rows that a mean wants, however few the lists are; and that a codebook of pq wants, 256 a
+// centroid of a segment of 8 bits.
+constexpr uint64_t kMeanRows = 4096, kCodebookRows = 65536;
+// Rows whose errors say what a codebook is worth.
+constexpr uint64_t kCalibrationRows = 2000;
+constexpr uint32_t kChunkRows = 4096;
 
-// A clustering that has been done, in memory of the context.
-struct Clustering {
-  Clustering(const cluster::KMeansParams& params, const float* rows, uint64_t n,
-             const cluster::Progress& progress, MemoryContext context)
-      : block(Prepared(params, n, context)),
-        kmeans(block, rows, AllocAligned(context, cluster::KMeans::ScratchBytes(params))) {
-    kmeans.Run(progress);
-  }
-  static void* Prepared(const cluster::KMeansParams& params, uint64_t n, MemoryContext context) {
-    void* block = AllocAligned(context, cluster::KMeans::BlockBytes(params, n));
-    cluster::KMeans::Init(block, params, n);
-    return block;
-  }
-  void* block;
-  cluster::KMeans kmeans;
-};
+bool IsPq(const IvfMeta& meta) { return static_cast<Quantizer>(meta.quantizer) == Quantizer::kPq; }
 
-// Rows that pq's codebook is made from: 256 a centroid.
-constexpr uint64_t kCodebookRows = 65536;
+uint32_t CodebookFloats(const IvfMeta& meta) {
+  if (!IsPq(meta)) return 0;
+  return static_cast<uint32_t>(quant::PqCodebookFloats(CodecParamsOf(meta, 1), meta.dims));
+}
 
-// The segments' clusterings of pq.
+cluster::KMeansParams ClusteringOf(const IvfMeta& meta, uint32_t lists) {
+  cluster::KMeansParams params;
+  params.dims = meta.dims;
+  params.lists = lists;
+  params.seed = meta.seed;
+  return params;
+}
+
+uint32_t ChunksOf(uint64_t rows) { return static_cast<uint32_t>(DivUp(rows, kChunkRows)); }
+
+// The clustering of a segment of pq, by one process.
 struct SegmentTraining {
   const cluster::Progress* progress;
   MemoryContext context;
@@ -61,8 +64,11 @@ void ClusterSegment(void* arg, const float* rows, size_t count, uint32_t dims, u
   params.seed = training.seed;
   MemoryContext context =
       AllocSetContextCreate(training.context, "ann ivf segment", ALLOCSET_DEFAULT_SIZES);
-  const Clustering clustering(params, rows, count, *training.progress, context);
-  const cluster::KMeans& kmeans = clustering.kmeans;
+  void* block = AllocAligned(context, cluster::KMeans::BlockBytes(params, count));
+  cluster::KMeans::Init(block, params, count);
+  const cluster::KMeans kmeans(block, rows,
+                               AllocAligned(context, cluster::KMeans::ScratchBytes(params)));
+  kmeans.Run(*training.progress);
   std::memset(centroids, 0, sizeof(float) * clusters * dims);
   std::memcpy(centroids, kmeans.centroids(), sizeof(float) * kmeans.lists() * dims);
   MemoryContextDelete(context);
@@ -81,115 +87,257 @@ uint32_t ListsFor(int wanted, double rows) {
       std::clamp(rows / kFewestRowsPerList, 1.0, static_cast<double>(wanted)));
 }
 
-Sample::Sample(const IvfMeta& meta, uint64_t most, MemoryContext context)
-    : meta_(meta),
-      context_(context),
-      most_(most),
-      floats_(pg::AllocZero<float>(context, std::max<uint64_t>(most, 1) * meta.dims)) {}
+// --- memory
+// ---------------------------------------------------------------------------------------
 
-void Sample::Add(const float* x) {
-  std::memcpy(floats_ + rows_ * meta_.dims, x, sizeof(float) * meta_.dims);
-  ++rows_;
+IvfFrame PlanFrame(const IvfMeta& meta, uint32_t lists) {
+  IvfFrame shape{};
+  shape.codebook_floats = CodebookFloats(meta);
+  shape.pq_margin = 1;
+  shape.patience = kLeastPatience;
+  shape.lists = lists;
+  shape.frame_pages =
+      static_cast<uint32_t>(DivUp(FrameFloats(meta, shape), format::kMeanFloatsPerPage));
+  shape.directory_pages = DirectoryPages(lists);
+  return shape;
 }
 
-void Sample::FindMean(float* mean) const {
-  const uint32_t dims = meta_.dims;
-  double* sums = pg::AllocZero<double>(context_, dims);
-  for (uint64_t row = 0; row < rows_; ++row) {
-    const float* x = floats_ + row * dims;
-    double factor = 1;
-    if (static_cast<Metric>(meta_.metric) == Metric::kCosine) {
-      double norm = 0;
-      for (uint32_t i = 0; i < dims; ++i) norm += double(x[i]) * x[i];
-      factor = 1 / std::sqrt(norm);
-    }
-    for (uint32_t i = 0; i < dims; ++i) sums[i] += x[i] * factor;
+FrameMemory::FrameMemory(void* memory, const IvfMeta& meta, uint32_t lists) {
+  cluster::Carver carver(memory);
+  stream = carver.Take<float>(FrameFloats(meta, PlanFrame(meta, lists)));
+  table = carver.Take<char>(cluster::CentroidTable::Bytes(lists, meta.dims));
+}
+
+size_t FrameMemory::Bytes(const IvfMeta& meta, uint32_t lists) {
+  cluster::Carver carver(nullptr);
+  carver.Take<float>(FrameFloats(meta, PlanFrame(meta, lists)));
+  carver.Take<char>(cluster::CentroidTable::Bytes(lists, meta.dims));
+  return carver.used();
+}
+
+// At the start of the memory.
+struct Training::Header {
+  IvfMeta meta;
+  double table_rows;
+  uint64_t most;
+  uint64_t rows;
+  IvfFrame shape;  // its lists are those wanted, until they are found
+};
+
+size_t Training::Bytes(const IvfMeta& meta, const TrainingPlan& plan) {
+  cluster::Carver carver(nullptr);
+  carver.Take<Header>(1);
+  carver.Take<float>(plan.sample * meta.dims);
+  if (plan.given == nullptr) {
+    carver.Take<char>(cluster::KMeans::BlockBytes(ClusteringOf(meta, plan.lists),
+                                                  std::max<uint64_t>(plan.sample, 1)));
   }
-  for (uint32_t i = 0; i < dims && rows_ > 0; ++i) {
-    const float value = static_cast<float>(sums[i] / static_cast<double>(rows_));
+  return carver.used();
+}
+
+void Training::Init(void* memory, const IvfMeta& meta, const TrainingPlan& plan) {
+  Header& header = *static_cast<Header*>(memory);
+  header.meta = meta;
+  header.table_rows = plan.rows;
+  header.most = plan.sample;
+  header.rows = 0;
+  header.shape = PlanFrame(meta, plan.lists);
+}
+
+Training::Training(void* memory, const FrameMemory& frame, MemoryContext context)
+    : header_(static_cast<Header*>(memory)),
+      frame_(frame),
+      context_(context),
+      rng_(header_->meta.seed) {
+  cluster::Carver carver(memory);
+  carver.Take<Header>(1);
+  floats_ = carver.Take<float>(header_->most * header_->meta.dims);
+  clustering_ = carver.Take<char>(0);
+}
+
+uint64_t Training::rows() const { return header_->rows; }
+const IvfFrame& Training::shape() const { return header_->shape; }
+float* Training::RowAt(uint64_t row) const { return floats_ + row * header_->meta.dims; }
+float* Training::Centroids() const {
+  return frame_.stream + header_->meta.dims + header_->shape.codebook_floats;
+}
+
+const quant::WorkSpace& Training::Space() {
+  if (space_ == nullptr) {
+    const IvfMeta& meta = header_->meta;
+    space_ = pg::Construct<quant::WorkSpace>(
+        pg::AllocZero<quant::WorkSpace>(context_, 1), static_cast<Metric>(meta.metric), meta.dims,
+        meta.seed, frame_.stream,
+        pg::AllocZero<char>(context_, quant::WorkSpace::MemoryBytes(meta.dims)));
+  }
+  return *space_;
+}
+
+cluster::KMeans Training::Clustering() {
+  if (clustering_scratch_ == nullptr) {
+    const cluster::KMeansParams params = ClusteringOf(header_->meta, header_->shape.lists);
+    clustering_scratch_ = AllocAligned(context_, cluster::KMeans::ScratchBytes(params));
+  }
+  return cluster::KMeans(clustering_, floats_, clustering_scratch_);
+}
+
+cluster::CentroidTable Training::Table() {
+  const uint32_t lists = header_->shape.lists;
+  if (table_scratch_ == nullptr) {
+    table_scratch_ = AllocAligned(context_, cluster::CentroidTable::ScratchBytes(lists));
+  }
+  return cluster::CentroidTable(Centroids(), lists, header_->meta.dims, frame_.table,
+                                table_scratch_);
+}
+
+// --- steps
+// ----------------------------------------------------------------------------------------
+
+void Training::Add(const float* x) {
+  const size_t bytes = sizeof(float) * header_->meta.dims;
+  ++seen_;
+  if (header_->rows < header_->most) {
+    std::memcpy(RowAt(header_->rows++), x, bytes);
+    return;
+  }
+  // Each of the rows seen is kept with the same probability (Vitter 1985, algorithm R).
+  const uint64_t place = rng_.Next() % seen_;
+  if (place < header_->most) std::memcpy(RowAt(place), x, bytes);
+}
+
+void Training::Run(const Hands& hands, const UserCentroids* given,
+                   const cluster::Progress& progress) {
+  Header& header = *header_;
+  uint32_t lists = 1;
+  std::memset(frame_.stream, 0, sizeof(float) * FrameFloats(header.meta, header.shape));
+  if (header.rows > 0) {
+    FindMean();
+    hands.run(hands.context, TrainingStep::kTransform, ChunksOf(header.rows));
+  }
+  if (given != nullptr) {
+    lists = given->count;
+    const float* works = WorkVectors(*given, Space(), context_);
+    std::memcpy(Centroids(), works, sizeof(float) * header.meta.dims * lists);
+  } else if (header.rows > 0 && header.shape.lists > 1) {
+    lists = FindCentroids(hands, progress);
+  }
+  header.shape = PlanFrame(header.meta, lists);
+  Table().Fill(progress);
+  if (header.shape.lists > 1) {
+    const Calibrated what{Space(),           floats_,     header.rows,
+                          header.table_rows, Centroids(), header.shape.lists};
+    header.shape.patience = CalibratePatience(what, progress, context_);
+  }
+  if (IsPq(header.meta) && header.rows > 0) FindCodebook(hands, progress);
+}
+
+void Training::RunChunk(TrainingStep step, uint32_t chunk, const cluster::Progress& progress) {
+  const uint64_t begin = uint64_t{chunk} * kChunkRows;
+  switch (step) {
+    case TrainingStep::kTransform:
+      TransformRows(begin, std::min(begin + kChunkRows, header_->rows));
+      break;
+    case TrainingStep::kCluster:
+      Clustering().RunChunk(chunk, progress);
+      break;
+    case TrainingStep::kResiduals:
+      SubtractCentroids(begin, std::min(begin + kChunkRows, CodebookRows()), progress);
+      break;
+    case TrainingStep::kSegments:
+      TrainSegment(chunk, progress);
+      break;
+  }
+}
+
+void Training::FindMean() {
+  const IvfMeta& meta = header_->meta;
+  double* sums = pg::AllocZero<double>(context_, meta.dims);
+  for (uint64_t row = 0; row < header_->rows; ++row) {
+    const float* x = RowAt(row);
+    double factor = 1;
+    if (static_cast<Metric>(meta.metric) == Metric::kCosine) {
+      factor = 1 / std::sqrt(simd::Floats().squared_norm(x, meta.dims));
+    }
+    for (uint32_t i = 0; i < meta.dims; ++i) sums[i] += x[i] * factor;
+  }
+  for (uint32_t i = 0; i < meta.dims; ++i) {
+    const float value = static_cast<float>(sums[i] / static_cast<double>(header_->rows));
     // Sums that left float's range centre nothing.
-    mean[i] = std::isfinite(value) ? value : 0;
+    frame_.stream[i] = std::isfinite(value) ? value : 0;
   }
   pfree(sums);
 }
 
-float* Sample::Train(uint32_t lists, double table_rows, const UserCentroids* given, IvfFrame* shape,
-                     const cluster::Progress& progress, MemoryContext context) {
-  const uint32_t dims = meta_.dims;
-  const bool pq = static_cast<Quantizer>(meta_.quantizer) == Quantizer::kPq;
-  const quant::ListCodecParams params = CodecParamsOf(meta_, 1);
-  shape->codebook_floats = pq ? static_cast<uint32_t>(quant::PqCodebookFloats(params, dims)) : 0;
-  shape->pq_margin = 1;
-  shape->patience = kLeastPatience;
-  shape->lists = 1;
-  float* mean = pg::AllocZero<float>(context_, dims);
-  FindMean(mean);
-  const quant::WorkSpace space(static_cast<Metric>(meta_.metric), dims, meta_.seed, mean,
-                               pg::AllocZero<char>(context_, quant::WorkSpace::MemoryBytes(dims)));
+void Training::TransformRows(uint64_t begin, uint64_t end) {
+  const uint32_t dims = header_->meta.dims;
+  const quant::WorkSpace& space = Space();
   float* work = pg::AllocZero<float>(context_, dims);
-  for (uint64_t row = 0; row < rows_; ++row) {
+  for (uint64_t row = begin; row < end; ++row) {
     CHECK_FOR_INTERRUPTS();
-    float* x = floats_ + row * dims;
+    float* x = RowAt(row);
     space.Transform(x, work);
     // Rows whose numbers leave float's range say nothing about where the others are.
     for (uint32_t i = 0; i < dims; ++i) x[i] = std::isfinite(work[i]) ? work[i] : 0;
   }
-  const float* centroids = nullptr;
-  if (given != nullptr) {
-    shape->lists = lists;
-    centroids = WorkVectors(*given, space, context_);
-  } else if (rows_ > 0 && lists > 1) {
-    cluster::KMeansParams clustering;
-    clustering.dims = dims;
-    clustering.lists = static_cast<uint32_t>(std::min<uint64_t>(lists, rows_));
-    clustering.seed = meta_.seed;
-    const Clustering done(clustering, floats_, rows_, progress, context_);
-    shape->lists = done.kmeans.lists();
-    centroids = done.kmeans.centroids();
-  }
-  shape->frame_pages =
-      static_cast<uint32_t>(DivUp(FrameFloats(meta_, *shape), format::kMeanFloatsPerPage));
-  shape->directory_pages = DirectoryPages(shape->lists);
-  float* stream = pg::AllocZero<float>(context, FrameFloats(meta_, *shape));
-  std::memcpy(stream, mean, sizeof(float) * dims);
-  if (centroids != nullptr) {
-    std::memcpy(stream + dims + shape->codebook_floats, centroids,
-                sizeof(float) * dims * shape->lists);
-  }
-  if (centroids != nullptr) {
-    const Calibrated what{
-        space, floats_, rows_, table_rows, stream + dims + shape->codebook_floats, shape->lists};
-    shape->patience = CalibratePatience(what, progress, context_);
-  }
-  if (pq && rows_ > 0) TrainCodebook(*shape, space, stream, progress);
-  return stream;
+  pfree(work);
 }
 
-// pq's codebook, from the sample's residuals; floats_ become these.
-void Sample::TrainCodebook(IvfFrame& shape, const quant::WorkSpace& space, float* stream,
-                           const cluster::Progress& progress) {
-  const uint32_t dims = meta_.dims;
-  const float* centroids = stream + dims + shape.codebook_floats;
-  for (uint64_t row = 0; row < rows_; ++row) {
-    CHECK_FOR_INTERRUPTS();
-    float* x = floats_ + row * dims;
-    const float* centroid = centroids;
-    float least = INFINITY;
-    for (uint32_t list = 0; list < shape.lists; ++list) {
-      const float* c = centroids + size_t{list} * dims;
-      const float distance = simd::Floats().l2_squared(x, c, dims);
-      if (distance < least) least = distance, centroid = c;
-    }
-    simd::Transforms().subtract(x, centroid, x, dims);
+// How many it has found.
+uint32_t Training::FindCentroids(const Hands& hands, const cluster::Progress& progress) {
+  cluster::KMeans::Init(clustering_, ClusteringOf(header_->meta, header_->shape.lists),
+                        header_->rows);
+  const cluster::KMeans kmeans = Clustering();
+  while (!kmeans.done()) {
+    hands.run(hands.context, TrainingStep::kCluster, kmeans.chunks());
+    kmeans.Advance(progress);
   }
-  quant::ListCodecParams params = CodecParamsOf(meta_, 1);
-  const uint64_t rows = std::min<uint64_t>(rows_, kCodebookRows);
-  SegmentTraining training{&progress, context_, meta_.seed};
-  float* scratch = pg::AllocZero<float>(context_, quant::PqTrainingFloats(params, dims, rows));
-  quant::TrainPq(params, dims, floats_, rows, ClusterSegment, &training, scratch, stream + dims);
-  const quant::ListCodec codec(params, &space, stream + dims, 1,
-                               AllocAligned(context_, quant::ListCodec::MemoryBytes(params, dims)));
-  shape.pq_margin = quant::CalibratePq(codec, floats_, std::min<uint64_t>(rows, 2000));
+  std::memcpy(Centroids(), kmeans.centroids(), sizeof(float) * header_->meta.dims * kmeans.lists());
+  return kmeans.lists();
+}
+
+// --- pq
+
+// A sample of the sample, from all over the table.
+uint64_t Training::CodebookRows() const { return std::min(header_->rows, kCodebookRows); }
+
+// The sample's rows become residuals, and are used up.
+void Training::FindCodebook(const Hands& hands, const cluster::Progress& progress) {
+  const IvfMeta& meta = header_->meta;
+  const uint64_t rows = CodebookRows();
+  for (uint64_t row = 0; row < rows; ++row) {
+    std::memmove(RowAt(row), RowAt(row * header_->rows / rows), sizeof(float) * meta.dims);
+  }
+  hands.run(hands.context, TrainingStep::kResiduals, ChunksOf(rows));
+  hands.run(hands.context, TrainingStep::kSegments, meta.pq_segments);
+  const quant::ListCodecParams params = CodecParamsOf(meta, 1);
+  const quant::ListCodec codec(
+      params, &Space(), frame_.stream + meta.dims, 1,
+      AllocAligned(context_, quant::ListCodec::MemoryBytes(params, meta.dims)));
+  header_->shape.pq_margin = quant::CalibratePq(codec, floats_, std::min(rows, kCalibrationRows));
+}
+
+void Training::SubtractCentroids(uint64_t begin, uint64_t end, const cluster::Progress& progress) {
+  const uint32_t dims = header_->meta.dims;
+  uint32_t lists[kChunkRows];
+  float distances[kChunkRows];
+  Table().Nearest(RowAt(begin), end - begin, lists, distances, progress);
+  for (uint64_t row = begin; row < end; ++row) {
+    const float* centroid = Centroids() + size_t{lists[row - begin]} * dims;
+    simd::Transforms().subtract(RowAt(row), centroid, RowAt(row), dims);
+  }
+}
+
+void Training::TrainSegment(uint32_t segment, const cluster::Progress& progress) {
+  const IvfMeta& meta = header_->meta;
+  const quant::ListCodecParams params = CodecParamsOf(meta, 1);
+  const uint64_t rows = CodebookRows();
+  if (segment_scratch_ == nullptr) {
+    segment_scratch_ =
+        pg::AllocZero<float>(context_, quant::PqTrainingFloats(params, meta.dims, rows));
+  }
+  SegmentTraining training{&progress, context_, meta.seed};
+  quant::TrainPqSegment(params, meta.dims, floats_, rows, segment, ClusterSegment, &training,
+                        segment_scratch_, frame_.stream + meta.dims);
 }
 
 // --- sampling a table
@@ -203,7 +351,7 @@ const float* RowVector(const IndexView& view, Datum* values, const bool* isnull)
 
 namespace {
 
-// Blocks from which the number of rows is estimated.
+// Blocks from which the number of rows is estimated; more, if they hold fewer than kFewestRows.
 constexpr BlockNumber kCountedBlocks = 200;
 
 struct Sampling {
@@ -211,68 +359,113 @@ struct Sampling {
   Relation heap;
   IndexInfo* info;
   MemoryContext row_context;  // reset for each row
-  Sample* sample;
+  Training* training;         // null: rows are only counted
   uint64_t counted;
 };
 
-void CountRow(Relation, ItemPointer, Datum* values, bool* isnull, bool, void* arg) {
+void SampleRow(Relation, ItemPointer, Datum* values, bool* isnull, bool, void* arg) {
   Sampling& s = *static_cast<Sampling*>(arg);
   MemoryContext old = MemoryContextSwitchTo(s.row_context);
   const float* x = RowVector(s.view, values, isnull);
   if (x != nullptr) {
     ++s.counted;
-    if (s.sample != nullptr && !s.sample->full()) s.sample->Add(x);
+    if (s.training != nullptr) s.training->Add(x);
   }
   MemoryContextSwitchTo(old);
   MemoryContextReset(s.row_context);
 }
 
-// Shows the rows of up to `wanted` random blocks to CountRow; how many there were. A table is often
-// ordered by what its vectors mean.
-BlockNumber VisitBlocks(Sampling& s, BlockNumber blocks, BlockNumber wanted, uint64_t seed) {
+// Shows the rows of `wanted` random blocks, or all, to SampleRow; how many there were. Blocks all
+// over the table: it is often ordered by what its vectors mean.
+BlockNumber VisitBlocks(Sampling& s, BlockNumber blocks, double wanted, uint64_t seed) {
   BlockSamplerData sampler;
-  BlockSampler_Init(&sampler, blocks, static_cast<int>(std::min<BlockNumber>(wanted, INT_MAX)),
-                    static_cast<uint32>(Mix64(seed)));
+  BlockSampler_Init(
+      &sampler, blocks,
+      static_cast<int>(std::min<double>({wanted, static_cast<double>(blocks), INT_MAX})),
+      static_cast<uint32>(Mix64(seed)));
   BlockNumber visited = 0;
   s.counted = 0;
   for (; BlockSampler_HasMore(&sampler); ++visited) {
     CHECK_FOR_INTERRUPTS();
-    if (s.sample != nullptr && s.sample->full()) break;
     table_index_build_range_scan(s.heap, s.view.rel, s.info, false, false, false,
-                                 BlockSampler_Next(&sampler), 1, CountRow, &s, nullptr);
+                                 BlockSampler_Next(&sampler), 1, SampleRow, &s, nullptr);
   }
   return visited;
 }
 
 }  // namespace
 
-float* TrainOnTable(const IndexView& view, Relation heap, IndexInfo* info, int lists,
-                    const UserCentroids* given, const cluster::Progress& progress,
-                    void (*sampled)(), IvfFrame* shape, MemoryContext context) {
-  MemoryContext own = AllocSetContextCreate(context, "ann ivf sample", ALLOCSET_DEFAULT_SIZES);
-  MemoryContext rows_of = AllocSetContextCreate(own, "ann ivf sample row", ALLOCSET_DEFAULT_SIZES);
-  Sampling sampling{view, heap, info, rows_of, nullptr, 0};
+TrainingPlan PlanTraining(const IndexView& view, Relation heap, IndexInfo* info, int lists,
+                          const UserCentroids* given, MemoryContext context) {
+  MemoryContext own = AllocSetContextCreate(context, "ann ivf count", ALLOCSET_DEFAULT_SIZES);
+  Sampling sampling{view, heap, info, own, nullptr, 0};
   const BlockNumber blocks = RelationGetNumberOfBlocks(heap);
-  const BlockNumber visited = VisitBlocks(sampling, blocks, kCountedBlocks, view.meta.seed);
-  const double density = visited > 0 ? static_cast<double>(sampling.counted) / visited : 0;
-  const double rows = density * blocks;
-
-  cluster::KMeansParams params;
-  params.dims = view.meta.dims;
-  params.lists = given != nullptr ? given->count : ListsFor(lists, rows);
-  // A margin for what the estimate may be off by.
-  const uint64_t wanted =
-      cluster::KMeans::SampleRows(params, static_cast<uint64_t>(rows * 1.1) + 1, kSampleRowsPerList,
-                                  size_t{1024} * maintenance_work_mem);
-  Sample sample(view.meta, wanted, own);
-  sampling.sample = &sample;
-  const double spread = density > 0 ? wanted / density * 1.02 + 1 : 0;
-  VisitBlocks(sampling, blocks, static_cast<BlockNumber>(std::min<double>(spread, blocks)),
-              view.meta.seed + 1);
-  sampled();
-  float* stream = sample.Train(params.lists, rows, given, shape, progress, context);
+  // A partial index may have few rows, all over a large table.
+  BlockNumber visited = 0;
+  for (double wanted = kCountedBlocks; visited < blocks; wanted *= 4) {
+    visited = VisitBlocks(sampling, blocks, wanted, view.meta.seed);
+    if (sampling.counted >= kFewestRows || wanted >= INT_MAX) break;
+  }
   MemoryContextDelete(own);
-  return stream;
+  TrainingPlan plan{};
+  plan.density = visited > 0 ? static_cast<double>(sampling.counted) / visited : 0;
+  plan.rows = plan.density * blocks;
+  plan.given = given;
+  plan.lists = given != nullptr ? given->count : ListsFor(lists, plan.rows);
+  const uint64_t least = IsPq(view.meta) ? kCodebookRows : kMeanRows;
+  const uint64_t per_list = std::max<uint64_t>(kSampleRowsPerList, DivUp(least, plan.lists));
+  // A margin for what the estimate may be off by.
+  plan.sample = cluster::KMeans::SampleRows(
+      ClusteringOf(view.meta, plan.lists), static_cast<uint64_t>(plan.rows * 1.1) + 1,
+      static_cast<uint32_t>(per_list), size_t{1024} * maintenance_work_mem);
+  return plan;
+}
+
+void SampleTable(const IndexView& view, Relation heap, IndexInfo* info, const TrainingPlan& plan,
+                 Training* training, MemoryContext context) {
+  if (plan.density == 0) return;
+  MemoryContext own = AllocSetContextCreate(context, "ann ivf sample", ALLOCSET_DEFAULT_SIZES);
+  Sampling sampling{view, heap, info, own, training, 0};
+  VisitBlocks(sampling, RelationGetNumberOfBlocks(heap),
+              static_cast<double>(plan.sample) / plan.density * 1.02 + 1, view.meta.seed + 1);
+  MemoryContextDelete(own);
+}
+
+// --- by one process
+// -------------------------------------------------------------------------------
+
+namespace {
+
+struct Alone {
+  Training* training;
+  const cluster::Progress& progress;
+};
+
+void RunAlone(void* arg, TrainingStep step, uint32_t chunks) {
+  const Alone& alone = *static_cast<Alone*>(arg);
+  for (uint32_t chunk = 0; chunk < chunks; ++chunk) {
+    alone.training->RunChunk(step, chunk, alone.progress);
+  }
+}
+
+}  // namespace
+
+float* TrainOnTable(const IndexView& view, Relation heap, IndexInfo* info, int lists,
+                    const UserCentroids* given, const cluster::Progress& progress, IvfFrame* shape,
+                    MemoryContext context) {
+  MemoryContext own = AllocSetContextCreate(context, "ann ivf training", ALLOCSET_DEFAULT_SIZES);
+  const TrainingPlan plan = PlanTraining(view, heap, info, lists, given, own);
+  void* memory = AllocAligned(own, Training::Bytes(view.meta, plan));
+  Training::Init(memory, view.meta, plan);
+  const FrameMemory frame(AllocAligned(context, FrameMemory::Bytes(view.meta, plan.lists)),
+                          view.meta, plan.lists);
+  Training training(memory, frame, own);
+  SampleTable(view, heap, info, plan, &training, own);
+  Alone alone{&training, progress};
+  training.Run({RunAlone, &alone}, given, progress);
+  *shape = training.shape();
+  MemoryContextDelete(own);
+  return frame.stream;
 }
 
 }  // namespace ann::ivf

@@ -145,17 +145,8 @@ void ListCodec::EncodeSegments(uint8_t* code) const {
   std::memset(code, 0, code_bytes_);
   for (size_t m = 0; m < segments; ++m) {
     const size_t begin = m * dims_ / segments, end = (m + 1) * dims_ / segments;
-    float distances[256] = {};
-    for (size_t i = begin; i < end; ++i) {
-      const float x = residual_[i];
-      const float* const coordinates = codebook_ + clusters * i;
-      for (size_t j = 0; j < clusters; ++j) {
-        const float d = x - coordinates[j];
-        distances[j] += d * d;
-      }
-    }
-    const size_t best =
-        static_cast<size_t>(std::min_element(distances, distances + clusters) - distances);
+    const size_t best = simd::Panels().nearest_column(codebook_ + clusters * begin, clusters,
+                                                      residual_ + begin, end - begin);
     for (size_t i = begin; i < end; ++i) decoded_[i] = codebook_[clusters * i + best];
     if (params_.pq_bits == 8) {
       code[m] = static_cast<uint8_t>(best);

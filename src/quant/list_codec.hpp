@@ -237,13 +237,14 @@ size_t PqCodebookFloats(const ListCodecParams& params, uint32_t dims);
 using SegmentClustering = void (*)(void* context, const float* rows, size_t count, uint32_t dims,
                                    uint32_t clusters, float* centroids);
 
-// Floats of scratch that TrainPq needs.
+// Floats of scratch that TrainPqSegment needs.
 size_t PqTrainingFloats(const ListCodecParams& params, uint32_t dims, size_t count);
 
-// Trains `codebook` on a sample of residuals w - c, `count` >= 1 rows of dims floats (256 a
-// centroid suffice).
-void TrainPq(const ListCodecParams& params, uint32_t dims, const float* residuals, size_t count,
-             SegmentClustering cluster, void* context, float* scratch, float* codebook);
+// Trains segment `segment` of `codebook`, and touches no other, on a sample of residuals w - c,
+// `count` >= 1 rows of dims floats (256 a centroid suffice).
+void TrainPqSegment(const ListCodecParams& params, uint32_t dims, const float* residuals,
+                    size_t count, uint32_t segment, SegmentClustering cluster, void* context,
+                    float* scratch, float* codebook);
 
 // The factor by which the errors of pq's estimates exceed those of codes whose errors point
 // anywhere: measured between pairs of the sample's residuals, for ListCodecParams::pq_margin.

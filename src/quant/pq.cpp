@@ -16,21 +16,20 @@ size_t PqTrainingFloats(const ListCodecParams& params, uint32_t dims, size_t cou
   return (count + (size_t{1} << params.pq_bits)) * widest;
 }
 
-void TrainPq(const ListCodecParams& params, uint32_t dims, const float* residuals, size_t count,
-             SegmentClustering cluster, void* context, float* scratch, float* codebook) {
-  const size_t segments = params.pq_segments, clusters = size_t{1} << params.pq_bits;
-  for (size_t m = 0; m < segments; ++m) {
-    const size_t begin = m * dims / segments, width = (m + 1) * dims / segments - begin;
-    float* const centroids = scratch + count * width;
-    for (size_t r = 0; r < count; ++r) {
-      std::copy_n(residuals + r * dims + begin, width, scratch + r * width);
-    }
-    cluster(context, scratch, count, static_cast<uint32_t>(width), static_cast<uint32_t>(clusters),
-            centroids);
-    for (size_t i = 0; i < width; ++i) {
-      for (size_t j = 0; j < clusters; ++j) {
-        codebook[clusters * (begin + i) + j] = centroids[j * width + i];
-      }
+void TrainPqSegment(const ListCodecParams& params, uint32_t dims, const float* residuals,
+                    size_t count, uint32_t segment, SegmentClustering cluster, void* context,
+                    float* scratch, float* codebook) {
+  const size_t m = segment, segments = params.pq_segments, clusters = size_t{1} << params.pq_bits;
+  const size_t begin = m * dims / segments, width = (m + 1) * dims / segments - begin;
+  float* const centroids = scratch + count * width;
+  for (size_t r = 0; r < count; ++r) {
+    std::copy_n(residuals + r * dims + begin, width, scratch + r * width);
+  }
+  cluster(context, scratch, count, static_cast<uint32_t>(width), static_cast<uint32_t>(clusters),
+          centroids);
+  for (size_t i = 0; i < width; ++i) {
+    for (size_t j = 0; j < clusters; ++j) {
+      codebook[clusters * (begin + i) + j] = centroids[j * width + i];
     }
   }
 }

@@ -283,7 +283,47 @@ void Accumulate(double* sums, const float* row, size_t n) {
   for (; i < n; ++i) sums[i] += static_cast<double>(row[i]);
 }
 
-constexpr PanelKernels kPanelKernels = {Nearest, AllKeys, Smallest, Accumulate};
+// kVectors vectors of columns, from column `at` on.
+template <size_t kVectors>
+HWY_INLINE void OfferColumns(const float* columns, size_t count, size_t at, const float* x,
+                             size_t dims, Vec& least, IdVec& ids) {
+  Vec sums[kVectors];
+  for (Vec& sum : sums) sum = hn::Zero(kTag);
+  for (size_t d = 0; d < dims; ++d) {
+    const Vec value = hn::Set(kTag, x[d]);
+    const float* row = columns + d * count + at;
+    for (size_t v = 0; v < kVectors; ++v) {
+      const Vec rest = hn::Sub(value, hn::LoadU(kTag, row + v * kLanes));
+      sums[v] = hn::MulAdd(rest, rest, sums[v]);
+    }
+  }
+  for (size_t v = 0; v < kVectors; ++v) {
+    const auto less = hn::Lt(sums[v], least);
+    least = hn::IfThenElse(less, sums[v], least);
+    const IdVec own = hn::Iota(kIdTag, static_cast<uint32_t>(at + v * kLanes));
+    ids = hn::IfThenElse(hn::RebindMask(kIdTag, less), own, ids);
+  }
+}
+
+uint32_t NearestColumn(const float* columns, size_t count, const float* x, size_t dims) {
+  LaneMinima minima;
+  Clear(minima);
+  Vec least = hn::Load(kTag, minima.keys);
+  IdVec ids = hn::Load(kIdTag, minima.ids);
+  size_t at = 0;
+  for (; at + 4 * kLanes <= count; at += 4 * kLanes) {
+    OfferColumns<4>(columns, count, at, x, dims, least, ids);
+  }
+  for (; at < count; at += kLanes) OfferColumns<1>(columns, count, at, x, dims, least, ids);
+  hn::Store(least, kTag, minima.keys);
+  hn::Store(ids, kIdTag, minima.ids);
+  float key = std::numeric_limits<float>::infinity();
+  uint32_t nearest = 0;
+  Reduce(minima, &key, &nearest);
+  return nearest;
+}
+
+constexpr PanelKernels kPanelKernels = {Nearest, AllKeys, Smallest, Accumulate, NearestColumn};
 const PanelKernels* GetPanelKernels() { return &kPanelKernels; }
 
 }  // namespace HWY_NAMESPACE

@@ -38,6 +38,10 @@ struct PanelKernels {
   void (*smallest)(const float* keys, size_t n, size_t count, uint16_t* numbers);
   // sums_i += row_i.
   void (*accumulate)(double* sums, const float* row, size_t n);
+  // The number of the column at the least squared distance from x, of equal ones the first; column
+  // j has value d at columns[d * count + j]. `count` is a multiple of 16. Distances that are NaN or
+  // +infinity are never the least; column 0 if all are.
+  uint32_t (*nearest_column)(const float* columns, size_t count, const float* x, size_t dims);
 };
 
 }  // namespace ann::simd

@@ -46,8 +46,10 @@ Vector Trained(const ListCodecParams& params, size_t dims, const Vector& residua
   const size_t count = residuals.size() / dims;
   Vector codebook(quant::PqCodebookFloats(params, d));
   Vector scratch(quant::PqTrainingFloats(params, d, count));
-  quant::TrainPq(params, d, residuals.data(), count, PlainKMeans, nullptr, scratch.data(),
-                 codebook.data());
+  for (uint32_t m = 0; m < params.pq_segments; ++m) {
+    quant::TrainPqSegment(params, d, residuals.data(), count, m, PlainKMeans, nullptr,
+                          scratch.data(), codebook.data());
+  }
   return codebook;
 }
 

@@ -323,6 +323,38 @@ TEST_P(SimdPanelTest, SmallestOfKeysThatAreNotFinite) {
   }
 }
 
+TEST_P(SimdPanelTest, NearestColumn) {
+  Random random(6);
+  for (const size_t count : {16, 48, 256}) {
+    for (const size_t dims : {1, 2, 3, 4, 7, 33}) {
+      for (size_t wanted = 0; wanted < count; wanted += count / 16) {
+        std::vector<float> values = random.Floats(count * dims);
+        std::vector<float> x(dims);
+        for (size_t d = 0; d < dims; ++d) x[d] = values[d * count + wanted] + 1e-6f;
+        // The same column again, further on: the first one counts.
+        for (size_t d = 0; wanted + 1 < count && d < dims; ++d) {
+          values[d * count + count - 1] = values[d * count + wanted];
+        }
+        const Guarded<float> columns(values), row(x);
+        EXPECT_EQ(Panels().nearest_column(columns.data(), count, row.data(), dims), wanted)
+            << count << " columns of " << dims;
+      }
+    }
+  }
+}
+
+TEST_P(SimdPanelTest, NearestColumnOfValuesThatAreNotNumbers) {
+  constexpr size_t kCount = 32, kDims = 3;
+  std::vector<float> columns(kCount * kDims, 1);
+  EXPECT_EQ(Panels().nearest_column(columns.data(), kCount, std::vector(kDims, NAN).data(), kDims),
+            0u);
+  EXPECT_EQ(Panels().nearest_column(columns.data(), kCount, std::vector(kDims, kInf).data(), kDims),
+            0u);
+  std::fill(columns.begin(), columns.begin() + 20, NAN);
+  EXPECT_EQ(Panels().nearest_column(columns.data(), kCount, std::vector(kDims, 1.f).data(), kDims),
+            20u);
+}
+
 TEST_P(SimdPanelTest, AccumulatesInDouble) {
   Random random(5);
   for (const size_t dims : DimsToTest()) {
