@@ -84,6 +84,9 @@ SELECT look();
 REINDEX INDEX t_i;
 SELECT look();
 ALTER INDEX t_i SET (quantizer = pq, pq_segments = 9);
+VACUUM t;
+DELETE FROM t WHERE v <-> array_fill(0::real, ARRAY[8])::vector < 4;
+VACUUM t;
 INSERT INTO t VALUES (array_fill(1::real, ARRAY[8])::vector);
 SELECT look(), ann_index_check('t_i');
 REINDEX INDEX t_i;
@@ -95,7 +98,7 @@ REINDEX INDEX t_i;
 SELECT look();
 ALTER INDEX t_i RESET (lists, quantizer);
 REINDEX INDEX t_i;
-SELECT look();
+SELECT quantizer, lists > 100 AS automatic FROM ann_index_stats('t_i');
 ALTER INDEX t_i SET (lists = 7, rerank = heap);
 \d t
 \d+ t_i

@@ -1,11 +1,11 @@
 -- ann_index_stats of ivf and ivfflat: how lists are filled, and how far rows lie from their centroids.
 CREATE TABLE grid (id int, v vector(20));
-CREATE FUNCTION place(x int, y int) RETURNS vector LANGUAGE sql IMMUTABLE AS
+CREATE FUNCTION place(x real, y real) RETURNS vector LANGUAGE sql IMMUTABLE AS
   $$ SELECT (ARRAY[x, y] || array_fill(1::real, ARRAY[18]))::vector $$;
 INSERT INTO grid SELECT i, place(i % 40, i / 40) FROM generate_series(0, 1599) i;
--- three quarters of the rows are nearest to the last of these, nothing to the first
+-- nothing is nearest to the first of these, three quarters of the rows to the last, and none as near to two
 CREATE TABLE centroids (c vector(20));
-INSERT INTO centroids VALUES (place(-100, -100)), (place(-10, 20)), (place(-9, 21)), (place(30, 20));
+INSERT INTO centroids VALUES (place(-100, -100)), (place(-10, 20)), (place(-9, 22)), (place(31, 20.3));
 CREATE VIEW truth AS
   SELECT count(*) FILTER (WHERE n = 0) AS empty, min(n) AS smallest, max(n) AS largest, max(n) / sum(n) AS share, sum(n * square) / sum(n) AS square
   FROM (SELECT count(id) AS n, coalesce(avg(d * d), 0) AS square FROM centroids LEFT JOIN LATERAL (

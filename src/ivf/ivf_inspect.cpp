@@ -27,8 +27,8 @@ using Alloc = pg::PgAllocator<std::byte>;
 struct Counts {
   int64 live, dead;
   int64 code_pages, record_pages;
-  double squares;  // of the rows' distances to their centroids, as far as these are known
-  int64 measured;  // rows of which they are
+  double squares;          // of the rows' distances to their centroids, as far as these are known
+  int64 measured;          // rows of which they are
   double trained_squares;  // of the meta page's trained_rows, as the lists were written
 };
 
@@ -179,7 +179,8 @@ Datum Stats(Relation index, TupleDesc desc) {
   double squares = 0;
   for (int64 length : lengths) squares += static_cast<double>(length) * length;
   const double mean_square = Ratio(counts.squares, static_cast<double>(counts.measured));
-  const double trained_mean_square = Ratio(counts.trained_squares, static_cast<double>(meta.trained_rows));
+  const double trained_mean_square =
+      Ratio(counts.trained_squares, static_cast<double>(meta.trained_rows));
   am::RowWriter row(desc);
   row.Int(meta.version).Int(static_cast<int32>(meta.dims)).Text(am::MetricName(meta.metric));
   row.Null().Null().Null().Null();

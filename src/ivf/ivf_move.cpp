@@ -1,5 +1,6 @@
 #include "ivf/ivf_move.hpp"
 
+#include <algorithm>
 #include <cstring>
 
 #include "ivf/ivf_chain.hpp"
@@ -77,21 +78,38 @@ bool Contains(const IvfFrame& shape, BlockNumber block) {
          block - shape.first_block < shape.frame_pages + shape.directory_pages;
 }
 
-// Whether the chain of a list leads to `segment`. Locks: L2, L3, one at a time.
-bool LeadsTo(const IndexView& view, const Frame& frame, uint32_t list, BlockNumber segment) {
+// Marks the pages below `end` that the chain of a list leads to. Locks: L2, L3, one at a time.
+void MarkChain(const IndexView& view, uint32_t list, uint8_t* marks, BlockNumber end) {
+  const IvfFrame& shape = view.frame->shape;
   ListEntry entry;
-  if (list >= frame.shape.lists || !ReadEntry(view.rel, frame.shape, list, &entry)) return false;
+  if (list >= shape.lists || !ReadEntry(view.rel, shape, list, &entry)) return;
   ChainGuard guard(view.rel);
   for (BlockNumber block = entry.head; block != 0;) {
     CHECK_FOR_INTERRUPTS();
     guard.Pass(block);
-    if (block == segment) return true;
+    if (block < end) marks[block] = 1;
     const pg::PageRef page = ReadInFile(view.rel, block, BUFFER_LOCK_SHARE);
     const bool right = IsSegmentOf(page.page, list, entry.generation);
     block = right ? SegmentOn(page.page)->next : 0;
     pg::Release(page);
   }
-  return false;
+}
+
+// Moves those of `segments`, code pages that were not of a list some time ago, to `lost` that are
+// of none now.
+void SortOutSegments(const IndexView& view, OwnedPages& segments, BlockNumber end,
+                     OwnedPages& lost) {
+  if (segments.empty()) return;
+  std::sort(segments.begin(), segments.end(),
+            [](const OwnedPage& a, const OwnedPage& b) { return a.list < b.list; });
+  VecOf<uint8_t, Alloc> marks(end, 0, segments.get_stored_allocator());
+  for (size_t i = 0; i < segments.size(); ++i) {
+    if (i > 0 && segments[i].list == segments[i - 1].list) continue;
+    MarkChain(view, segments[i].list, marks.data(), end);
+  }
+  for (const OwnedPage& page : segments) {
+    if (marks[page.block] == 0) lost.push_back(page);
+  }
 }
 
 // Whether the code page that a page of records names has it in its table.
@@ -176,7 +194,7 @@ void DiscardTraining(IndexView* view, MemoryContext context) {
 
 void SweepPages(IndexView& view, const uint8_t* used, BlockNumber end,
                 BufferAccessStrategy strategy, MemoryContext context) {
-  OwnedPages lost{Alloc(context)};
+  OwnedPages lost{Alloc(context)}, segments{Alloc(context)};
   for (BlockNumber block = kMetaBlock + 1; block < end; ++block) {
     if (used[block] != 0 || Contains(view.frame->shape, block)) continue;
     pg::VacuumDelay();
@@ -187,12 +205,13 @@ void SweepPages(IndexView& view, const uint8_t* used, BlockNumber end,
     pg::Release(page);
     if (owned.kind == PageKind::kFree) {
       RecordFreeIndexPage(view.rel, block);
-    } else if (owned.kind == PageKind::kCodes
-                   ? !LeadsTo(view, *view.frame, owned.list, block)
-                   : owned.kind != PageKind::kRecords || !IsNamed(view, records, block)) {
+    } else if (owned.kind == PageKind::kCodes) {
+      segments.push_back(owned);
+    } else if (owned.kind != PageKind::kRecords || !IsNamed(view, records, block)) {
       lost.push_back(owned);
     }
   }
+  SortOutSegments(view, segments, end, lost);
   FreePages(view.rel, lost.data(), lost.size());
 }
 
