@@ -5,16 +5,21 @@ CREATE TABLE items (id int, v vector(3));
 INSERT INTO items SELECT i, ARRAY[i % 40, i / 40, i % 7]::vector FROM generate_series(1, 2000) i;
 INSERT INTO items VALUES (5001, NULL), (5002, NULL), (5003, '[0,0,0]');
 
--- each quantizer and metric: the nearest, and all rows, each once, in order
+-- each quantizer and metric: the nearest, and all rows, each once, in order; those of lists that were read too late to be come
+-- last, in theirs
 CREATE FUNCTION in_order(op text, q vector) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
   r record;
   last float8 := '-infinity';
   n int := 0;
+  late bool := false;
   ids int[] := '{}';
 BEGIN
   FOR r IN EXECUTE format('SELECT id, v %1$s $1 AS d FROM items ORDER BY v %1$s $1', op) USING q LOOP
-    IF r.d < last - 1e-6 THEN RETURN 'out of order at ' || n; END IF;
+    IF r.d < last - 1e-6 THEN
+      IF late OR n < 100 THEN RETURN 'out of order at ' || n; END IF;
+      late := true;
+    END IF;
     last := r.d;
     n := n + 1;
     ids := ids || r.id;

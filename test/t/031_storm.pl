@@ -207,7 +207,7 @@ my %upkeep = (
 	young_again => [ 2, 'TRUNCATE young;' ],
 	map({ ("reindex_$_" => [ 1, "REINDEX INDEX CONCURRENTLY $_;" ]) } @base),
 	map({ ("check_$_" => [ 1, "SELECT ann_index_check('$_');" ]) } @names),
-	map({ ("retrain_$_" => [ 1, "SELECT ann_retrain('$_');" ]) } @ivf),
+	map({ ("retrain_$_" => [ 2, "SELECT ann_retrain('$_');" ]) } @ivf),
 );
 
 my %slow = (slow => [ 1, $search . "BEGIN ISOLATION LEVEL REPEATABLE READ;\nSELECT search_slowly(:i, :q);\nCOMMIT;" ]);
