@@ -13,19 +13,31 @@ inline constexpr uint32_t kIvfMagic = 0x464E4E41;  // "ANNF"
 
 // Lists and what they were made with: the mean, the codebook and the centroids in one stream of
 // floats over the frame pages, then the directory, all in consecutive blocks. An index has one that
-// is in use and, while lists are trained anew, a second one.
+// is in use and, while lists are trained anew, a second one. There is room for more lists than it
+// begins with: lists are split and merged, and what comes of that takes the next slots.
 struct IvfFrame {
   uint32_t epoch;  // no two that an index ever has are equal
   uint32_t first_block;
   uint32_t frame_pages;
   uint32_t directory_pages;
-  uint32_t lists;
+  uint32_t lists;  // slots that have been given to lists, those no longer in use included
   uint32_t codebook_floats;
   float pq_margin;
   // Lists in a row without a row among the nearest after which an adaptive search ends.
   uint32_t patience;
+  uint32_t slots;
+  // Changes, upwards, with each list that is split or merged.
+  uint32_t revision;
 };
-static_assert(sizeof(IvfFrame) == 32);
+static_assert(sizeof(IvfFrame) == 40);
+
+// Slots of a frame that is made with so many lists. One list is that of a small index, which gets
+// others when it has grown.
+constexpr uint32_t SlotsFor(uint32_t lists) {
+  if (lists <= 1) return lists;
+  const uint32_t few = lists < 16 ? lists : 16;
+  return lists + (lists / 8 > few ? lists / 8 : few);
+}
 
 // Where the codes of a block's rows are.
 enum class CodePlace : uint8_t {
@@ -66,23 +78,34 @@ struct IvfMeta {
   // Bit i: the lists of the epoch i before the newest have been in use.
   uint64_t used_epochs;
 };
-static_assert(sizeof(IvfMeta) == 160 && alignof(IvfMeta) == 8);
+static_assert(sizeof(IvfMeta) == 176 && alignof(IvfMeta) == 8);
 static_assert(offsetof(IvfMeta, dims) == 16 && offsetof(IvfMeta, seed) == 48 &&
-              offsetof(IvfMeta, frames) == 64 && offsetof(IvfMeta, current) == 128 &&
-              offsetof(IvfMeta, row_count) == 136);
+              offsetof(IvfMeta, frames) == 64 && offsetof(IvfMeta, current) == 144 &&
+              offsetof(IvfMeta, row_count) == 152);
 
-// One of each list.
+enum class ListState : uint16_t {
+  kSpare = 0,
+  kInUse = 1,
+  kRetired = 2,  // its rows are in other lists
+};
+
+// One of each slot.
 struct ListEntry {
   uint32_t head;  // first and last code page; 0: the list has none
   uint32_t tail;
   // Changes whenever the list gets other pages.
   uint32_t generation;
   uint32_t run;   // pages behind `head` that were written in order, itself included
-  uint32_t live;  // rows, as of the last build or vacuum
+  uint32_t live;  // rows, as of the last build or vacuum, and about those that came since
   uint32_t dead;
-  double spread;  // sum of |r|^2 of the rows when the list was written
+  ListState state;
+  uint16_t indivisible;  // 1: when last looked at, its rows could not be told apart
+  uint32_t revision;     // of the frame, when rows of other lists came here or all left
+  // When the list was last written or looked at: its rows, and their mean |r|^2.
+  uint32_t rows;
+  float mean_square;
 };
-static_assert(sizeof(ListEntry) == 32 && offsetof(ListEntry, spread) == 24);
+static_assert(sizeof(ListEntry) == 40 && offsetof(ListEntry, mean_square) == 36);
 inline constexpr uint32_t kEntriesPerPage = kPageBody / sizeof(ListEntry);
 
 // Starts the body of a code page; then come the blocks of the pages that hold its records, then its

@@ -102,9 +102,7 @@ class Writer {
 
   void WriteLists() {
     const Frame& frame = *view_.frame;
-    ListEntry empty{};
-    empty.generation = FirstGeneration(frame.shape.epoch);
-    entries_.resize(frame.shape.lists, empty);
+    entries_.resize(frame.shape.lists, EmptyEntry(frame.shape));
     taken_ = RelationGetNumberOfBlocks(view_.rel);
     ChainWriter<Writer> chains(view_, frame, *this, context_);
     CodedRow row;
@@ -120,9 +118,10 @@ class Writer {
     const IvfFrame& shape = view_.frame->shape;
     const pg::PageRef page = pg::ReadPage(view_.rel, shape.first_block + shape.frame_pages + i,
                                           BUFFER_LOCK_EXCLUSIVE, PageKind::kDirectory);
-    const uint32_t start = i * format::kEntriesPerPage;
-    std::memcpy(page.body(), entries_.data() + start,
-                sizeof(ListEntry) * std::min(shape.lists - start, format::kEntriesPerPage));
+    if (const uint32_t n = EntriesOn(shape, i); n > 0) {
+      std::memcpy(page.body(), entries_.data() + size_t{i} * format::kEntriesPerPage,
+                  sizeof(ListEntry) * n);
+    }
     MarkBufferDirty(page.buffer);
     pg::Release(page);
   }
@@ -228,9 +227,9 @@ void BuildEmpty(Relation index) {
     AppendToInitFork(index, PageKind::kFrame, format::kPageBody,
                      [epoch](char* page) { pg::TailOf(page)->epoch = epoch; });
   }
-  AppendToInitFork(index, PageKind::kDirectory, format::kPageBody, [epoch](char* page) {
+  AppendToInitFork(index, PageKind::kDirectory, format::kPageBody, [&shape, epoch](char* page) {
     pg::TailOf(page)->epoch = epoch;
-    EntryOn(page, 0)->generation = FirstGeneration(epoch);
+    *EntryOn(page, 0) = EmptyEntry(shape);
   });
 }
 

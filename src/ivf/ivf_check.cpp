@@ -18,6 +18,7 @@ namespace ann::ivf {
 
 using format::IvfFrame;
 using format::ListEntry;
+using format::ListState;
 using format::PageKind;
 
 namespace {
@@ -37,6 +38,7 @@ enum class Invariant : int {
   kRows,
   kDistinctRows,
   kCodes,
+  kSlots,
 };
 
 class Checker {
@@ -162,28 +164,53 @@ class Checker {
     }
   }
 
-  // --- I4, I5: lists and their code pages
+  // --- I4, I5, I10: lists and their code pages
 
   void CheckLists(const Frame& frame) {
+    uint32_t in_use = 0;
     for (uint32_t list = 0; list < frame.shape.lists; ++list) {
       const EntryPlace at = EntryAt(frame.shape, list);
       if (list % format::kEntriesPerPage == 0) ReadKind(at.block, PageKind::kDirectory, image_);
       const ListEntry entry = *EntryOn(image_, at.index);
-      if ((entry.head == 0) != (entry.tail == 0) || !(entry.spread >= 0) ||
-          entry.generation < FirstGeneration(frame.shape.epoch)) {
-        Fail(Invariant::kList, at.block, at.index, "a list contradicts itself");
-      }
-      if (list + 1 == frame.shape.lists) CheckUnusedEntries(at);
+      CheckSlot(frame, entry, at);
+      in_use += entry.state == ListState::kInUse;
       CheckChain(frame, list, entry, at.block);
+    }
+    if (in_use == 0) {
+      Fail(Invariant::kSlots, kMetaBlock, kNoRow, "no list is in use");
+    }
+    for (uint32_t i = frame.shape.lists / format::kEntriesPerPage; i < frame.shape.directory_pages;
+         ++i) {
+      CheckSpareSlots(frame.shape, i);
     }
   }
 
-  // Behind the last list's, in image_.
-  void CheckUnusedEntries(EntryPlace last) {
-    for (uint32_t i = last.index + 1; i < format::kEntriesPerPage; ++i) {
-      const ListEntry* entry = EntryOn(image_, i);
-      if (entry->head != 0 || entry->generation != 0) {
-        Fail(Invariant::kList, last.block, i, "there are more lists than the meta page says");
+  // I4, I10.
+  void CheckSlot(const Frame& frame, const ListEntry& entry, EntryPlace at) {
+    if ((entry.head == 0) != (entry.tail == 0) || !(entry.mean_square >= 0) ||
+        (entry.state != ListState::kSpare &&
+         entry.generation < FirstGeneration(frame.shape.epoch))) {
+      Fail(Invariant::kList, at.block, at.index, "a list contradicts itself");
+    }
+    if (entry.state > ListState::kRetired) {
+      Fail(Invariant::kSlots, at.block, at.index, "a list of no known state");
+    }
+    if (entry.state != ListState::kInUse && entry.head != 0) {
+      Fail(Invariant::kSlots, at.block, at.index, "a list that is not in use has pages");
+    }
+    if (entry.revision > frame.shape.revision) {
+      Fail(Invariant::kSlots, at.block, at.index, "a list is later than the meta page says");
+    }
+  }
+
+  // Those behind the last list's, on the i-th page of the directory.
+  void CheckSpareSlots(const IvfFrame& shape, uint32_t i) {
+    const BlockNumber block = shape.first_block + shape.frame_pages + i;
+    ReadKind(block, PageKind::kDirectory, image_);
+    const ListEntry none{};
+    for (uint32_t e = EntriesOn(shape, i); e < format::kEntriesPerPage; ++e) {
+      if (std::memcmp(EntryOn(image_, e), &none, sizeof none) != 0) {
+        Fail(Invariant::kSlots, block, e, "there are more lists than the meta page says");
       }
     }
   }

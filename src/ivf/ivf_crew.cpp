@@ -347,7 +347,7 @@ void Crew::FindLists() {
   if (sample_ != nullptr) dsm_detach(sample_);
   sample_ = nullptr;
   MemoryContextDelete(training_context_);
-  view_->frame = MakeFrame(view_->meta, shape, frame_.stream, context_);
+  view_->frame = MakeFrame(view_->meta, shape, frame_.stream, nullptr, context_);
   shared_->meta = view_->meta;
 }
 
@@ -462,7 +462,7 @@ class Worker {
   void Place() {
     pg::StopPoint("build.reading");
     IndexView view(index_, shared_.meta);
-    view.frame = MakeFrame(view.meta, view.meta.frames[0], frame_.stream, context_);
+    view.frame = MakeFrame(view.meta, view.meta.frames[0], frame_.stream, nullptr, context_);
     IndexInfo* info = BuildIndexInfo(index_);
     info->ii_Concurrent = shared_.concurrent;
     PlaceShare(shared_, view, frame_, heap_, info, scan_, sort_, false, context_);

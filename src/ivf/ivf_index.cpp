@@ -160,9 +160,10 @@ void CheckMeta(Relation rel, const IvfMeta& meta) {
     const IvfFrame& shape = meta.frames[meta.current ^ i];
     const size_t codebook =
         pq ? quant::PqCodebookFloats(CodecParamsOf(meta, 1), meta.dims) : size_t{0};
-    if (shape.lists < 1 || shape.lists > kMaxLists || shape.codebook_floats != codebook ||
+    if (shape.lists < 1 || shape.codebook_floats != codebook ||
         shape.frame_pages != DivUp(FrameFloats(meta, shape), format::kMeanFloatsPerPage) ||
-        shape.directory_pages != DirectoryPages(shape.lists) || shape.first_block < 1 ||
+        shape.slots < shape.lists || shape.slots > format::SlotsFor(kMaxLists) ||
+        shape.directory_pages != DirectoryPages(shape.slots) || shape.first_block < 1 ||
         shape.patience < kLeastPatience ||
         uint64_t{shape.first_block} + shape.frame_pages + shape.directory_pages > blocks) {
       pg::ReportCorrupted(rel, kMetaBlock, "the lists lie outside of the file");
@@ -199,11 +200,12 @@ IvfMeta ReadMeta(Relation rel) {
 }
 
 Frame* MakeFrame(const IvfMeta& meta, const IvfFrame& shape, const float* floats,
-                 MemoryContext context) {
+                 const uint8_t* in_use, MemoryContext context) {
   Frame* frame = pg::Construct<Frame>(pg::AllocZero<Frame>(context, 1));
   frame->shape = shape;
   frame->mean = floats;
-  frame->centroids = floats + meta.dims + shape.codebook_floats;
+  frame->centroids = floats + FirstCentroid(meta, shape);
+  frame->in_use = in_use;
   frame->space = quant::WorkSpace(static_cast<Metric>(meta.metric), meta.dims, meta.seed, floats,
                                   AllocAligned(context, quant::WorkSpace::MemoryBytes(meta.dims)));
   const quant::ListCodecParams params = CodecParamsOf(meta, shape.pq_margin);
@@ -229,7 +231,9 @@ struct Cached {
   Oid index;
   IvfMeta meta;  // as it was checked last
   pg::RelationFile file;
-  const Frame* frame;
+  Frame* frame;
+  float* stream;
+  uint8_t* lists_in_use;
   MemoryContext context;
   size_t bytes;   // all that it takes
   bool in_use;    // by the transaction under way
@@ -324,22 +328,57 @@ void DropFormer(Relation rel, const IvfMeta& meta) {
   });
 }
 
-// Reads the stream of a frame. False: its pages are of another epoch by now. Locks: the frame's
-// pages (L4), one at a time.
-bool ReadStream(Relation rel, const IvfFrame& shape, float* floats, size_t n) {
-  for (uint32_t i = 0; i < shape.frame_pages; ++i) {
+// Reads floats [from, to) of a frame's stream. False: its pages are of another epoch by now. Locks:
+// the frame's pages (L4), one at a time.
+bool ReadStream(Relation rel, const IvfFrame& shape, float* floats, size_t from, size_t to) {
+  for (size_t at = from; at < to;) {
     CHECK_FOR_INTERRUPTS();
-    const size_t start = size_t{i} * format::kMeanFloatsPerPage;
-    const pg::PageRef page = ReadInFile(rel, shape.first_block + i, BUFFER_LOCK_SHARE);
+    const size_t i = at / format::kMeanFloatsPerPage, skip = at % format::kMeanFloatsPerPage;
+    const size_t n = std::min<size_t>(to - at, format::kMeanFloatsPerPage - skip);
+    const pg::PageRef page =
+        ReadInFile(rel, shape.first_block + static_cast<uint32_t>(i), BUFFER_LOCK_SHARE);
     const bool right = IsPartOf(page.page, PageKind::kFrame, shape);
-    if (right) {
-      std::memcpy(floats + start, page.body(),
-                  sizeof(float) * std::min<size_t>(n - start, format::kMeanFloatsPerPage));
+    if (right) std::memcpy(floats + at, page.body() + skip * sizeof(float), n * sizeof(float));
+    pg::Release(page);
+    if (!right) return false;
+    at += n;
+  }
+  return std::all_of(floats + from, floats + to, [](float x) { return std::isfinite(x); });
+}
+
+// Which lists of a frame are in use. False: its pages are of another epoch by now. Locks: the
+// directory (L2), one page at a time.
+bool ReadStates(Relation rel, const IvfFrame& shape, uint8_t* in_use) {
+  for (uint32_t start = 0; start < shape.lists; start += format::kEntriesPerPage) {
+    const pg::PageRef page = ReadInFile(rel, EntryAt(shape, start).block, BUFFER_LOCK_SHARE);
+    const bool right = IsPartOf(page.page, PageKind::kDirectory, shape);
+    const uint32_t n = std::min(shape.lists - start, format::kEntriesPerPage);
+    for (uint32_t i = 0; right && i < n; ++i) {
+      in_use[start + i] = EntryOn(page.page, i)->state == format::ListState::kInUse;
     }
     pg::Release(page);
     if (!right) return false;
   }
-  return std::all_of(floats, floats + n, [](float x) { return std::isfinite(x); });
+  return true;
+}
+
+// Reads what lists have come to a frame, and which have left it. `shape`: as it is now.
+bool ReadChanges(Relation rel, const IvfMeta& meta, const IvfFrame& shape, Cached* entry) {
+  Frame& frame = *entry->frame;
+  const size_t first = FirstCentroid(meta, shape);
+  if (!ReadStream(rel, shape, entry->stream, first + size_t{frame.shape.lists} * meta.dims,
+                  first + size_t{shape.lists} * meta.dims) ||
+      !ReadStates(rel, shape, entry->lists_in_use)) {
+    return false;
+  }
+  frame.shape = shape;
+  return true;
+}
+
+// Whether these are shapes of one frame, as far as it ever was.
+bool IsSameFrame(const IvfFrame& a, const IvfFrame& b) {
+  return a.epoch == b.epoch && a.first_block == b.first_block && a.slots == b.slots &&
+         a.lists <= b.lists && a.revision <= b.revision;
 }
 
 // The cached frame, which becomes the latest; null: there is none.
@@ -347,10 +386,13 @@ const Frame* FindFrame(Relation rel, const IvfMeta& meta, const IvfFrame& shape)
   for (Cached** at = &cache; *at != nullptr; at = &(*at)->next) {
     Cached* entry = *at;
     if (!IsOf(*entry, rel) || entry->meta.stamp != meta.stamp ||
-        std::memcmp(&entry->frame->shape, &shape, sizeof shape) != 0) {
+        !IsSameFrame(entry->frame->shape, shape)) {
       continue;
     }
     entry->in_use = true;
+    if (entry->frame->shape.revision != shape.revision && !ReadChanges(rel, meta, shape, entry)) {
+      return nullptr;
+    }
     entry->doubtful = false;
     entry->meta = meta;
     *at = entry->next;
@@ -368,13 +410,16 @@ const Frame* LoadFrame(Relation rel, const IvfMeta& meta, const IvfFrame& shape)
   StartCache();
   const size_t floats = FrameFloats(meta, shape);
   // What the frame will make of its centroids when it is used often is counted from the start.
-  const size_t codes = CentroidCodes::Bytes(shape.lists, meta.dims);
+  const size_t codes = CentroidCodes::Bytes(shape.slots, meta.dims);
   MakeRoom(floats * sizeof(float) + codes);
   // Until it is complete it is the statement's.
   MemoryContext context =
       AllocSetContextCreate(CurrentMemoryContext, "ann ivf lists", ALLOCSET_SMALL_SIZES);
   float* stream = pg::AllocZero<float>(context, floats);
-  if (!ReadStream(rel, shape, stream, floats)) {
+  uint8_t* in_use = pg::AllocZero<uint8_t>(context, shape.slots);
+  if (!ReadStream(rel, shape, stream, 0,
+                  FirstCentroid(meta, shape) + size_t{shape.lists} * meta.dims) ||
+      !ReadStates(rel, shape, in_use)) {
     MemoryContextDelete(context);
     return nullptr;
   }
@@ -382,7 +427,9 @@ const Frame* LoadFrame(Relation rel, const IvfMeta& meta, const IvfFrame& shape)
   entry->index = RelationGetRelid(rel);
   entry->meta = meta;
   entry->file = pg::FileOf(rel);
-  entry->frame = MakeFrame(meta, shape, stream, context);
+  entry->frame = MakeFrame(meta, shape, stream, in_use, context);
+  entry->stream = stream;
+  entry->lists_in_use = in_use;
   entry->context = context;
   entry->bytes = MemoryContextMemAllocated(context, true) + codes;
   entry->in_use = true;

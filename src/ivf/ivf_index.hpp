@@ -15,7 +15,8 @@ inline constexpr BlockNumber kMetaBlock = 0;
 void* AllocAligned(MemoryContext context, size_t bytes);
 
 // The lists of an epoch: what vectors are coded and compared with. Lives in the backend's cache, to
-// the end of the transaction at least.
+// the end of the transaction at least. When lists have been split or merged it is brought up to
+// date where it is: new lists are added, none changes or goes.
 class CentroidCodes;
 struct Frame {
   format::IvfFrame shape;
@@ -23,9 +24,11 @@ struct Frame {
   const float* centroids;  // work vectors
   quant::WorkSpace space;
   quant::ListCodec codec;
-  CentroidCodes* codes;  // ivf_rank.hpp
+  CentroidCodes* codes;   // ivf_rank.hpp
+  const uint8_t* in_use;  // by slot; null: all lists are
 
   const float* Centroid(uint32_t list) const { return centroids + size_t{list} * space.dims(); }
+  bool IsInUse(uint32_t list) const { return in_use == nullptr || in_use[list] != 0; }
 };
 
 // Which of an index's frames a view loads: writers want the one that is being filled, too.
@@ -43,6 +46,8 @@ struct IndexView {
   Frames frames = Frames::kAll;
 
   quant::Metric metric() const { return static_cast<quant::Metric>(meta.metric); }
+  // Of the frame in use, as of the last Refresh.
+  uint32_t revision() const { return meta.frames[meta.current].revision; }
 };
 
 // A meta page for an index that does not exist yet: layout chosen, nothing stored.
@@ -61,12 +66,16 @@ inline uint32_t CodecRows(const format::IvfMeta& meta) {
   }
 }
 
-// A frame of `lists` lists in memory of `context`. `floats`: the stream of its pages, which must
-// outlive it: mean, codebook, centroids.
+// A frame in memory of `context`. `floats`: the stream of its pages (mean, codebook, centroids),
+// and `in_use` (by slot; null: all lists are), must outlive it.
 Frame* MakeFrame(const format::IvfMeta& meta, const format::IvfFrame& shape, const float* floats,
-                 MemoryContext context);
+                 const uint8_t* in_use, MemoryContext context);
+// Where the centroids begin in the stream.
+inline size_t FirstCentroid(const format::IvfMeta& meta, const format::IvfFrame& shape) {
+  return meta.dims + size_t{shape.codebook_floats};
+}
 inline size_t FrameFloats(const format::IvfMeta& meta, const format::IvfFrame& shape) {
-  return meta.dims + size_t{shape.codebook_floats} + size_t{shape.lists} * meta.dims;
+  return FirstCentroid(meta, shape) + size_t{shape.slots} * meta.dims;
 }
 
 // Reads the meta page. Errors: ERRCODE_INDEX_CORRUPTED. Locks: the meta page (L1), alone or under
@@ -106,16 +115,29 @@ inline EntryPlace EntryAt(const format::IvfFrame& shape, uint32_t list) {
 inline format::ListEntry* EntryOn(char* page, uint32_t index) {
   return reinterpret_cast<format::ListEntry*>(page + format::kPageHeaderBytes) + index;
 }
-// False: the index has other lists by now. Locks: the directory page (L2), alone.
+// False: the index has other lists by now. The list need not be in use. Locks: the directory page
+// (L2), alone.
 bool ReadEntry(Relation rel, const format::IvfFrame& shape, uint32_t list,
                format::ListEntry* entry);
 // Whether a page of a directory (or frame) is of these lists.
 bool IsPartOf(const char* page, format::PageKind kind, const format::IvfFrame& shape);
-inline uint32_t DirectoryPages(uint32_t lists) {
-  return static_cast<uint32_t>(DivUp(lists, format::kEntriesPerPage));
+inline uint32_t DirectoryPages(uint32_t slots) {
+  return static_cast<uint32_t>(DivUp(slots, format::kEntriesPerPage));
 }
 // The generation that a list of an epoch starts with.
 inline uint32_t FirstGeneration(uint32_t epoch) { return epoch << 16; }
+// Entries of lists on a frame's i-th directory page; spare slots lie behind them.
+inline uint32_t EntriesOn(const format::IvfFrame& shape, uint32_t i) {
+  const uint32_t start = std::min(i * format::kEntriesPerPage, shape.lists);
+  return std::min(shape.lists - start, format::kEntriesPerPage);
+}
+// Of a list in use without rows.
+inline format::ListEntry EmptyEntry(const format::IvfFrame& shape) {
+  format::ListEntry entry{};
+  entry.generation = FirstGeneration(shape.epoch);
+  entry.state = format::ListState::kInUse;
+  return entry;
+}
 
 // --- code pages
 inline format::SegmentHeader* SegmentOn(char* page) {

@@ -107,6 +107,7 @@ class Inserter {
   Outcome Try(const Frame& frame, const Frame* training) {
     ListEntry entry;
     if (!ReadEntry(view_.rel, frame.shape, list_, &entry)) return Outcome::kOtherLists;
+    if (entry.state != format::ListState::kInUse) return Outcome::kOtherLists;
     if (in_hand_ == 0) pg::StopPoint("insert.listed");
     if (entry.tail == 0) return AddSegment(frame, entry);
     // L3.
@@ -202,6 +203,7 @@ class Inserter {
       const uint32_t used =
           view_.layout.SegmentEnd(SegmentOn(tail.page)->rows) - format::kPageHeaderBytes;
       SegmentOn(edit.EditTo(tail, used, used))->next = added.block;
+      changed->live += SegmentOn(tail.page)->rows;
     }
     edit.Finish();
     if (seen.tail != 0) pg::Release(tail);

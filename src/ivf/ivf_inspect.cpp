@@ -29,7 +29,8 @@ struct Counts {
   int64 code_pages, record_pages;
   double squares;          // of the rows' distances to their centroids, as far as these are known
   int64 measured;          // rows of which they are
-  double trained_squares;  // of the meta page's trained_rows, as the lists were written
+  double written_squares;  // when the lists were written, or looked at by a vacuum
+  int64 written_rows;
 };
 
 const char* QuantizerName(uint8_t quantizer) {
@@ -84,6 +85,7 @@ class Counter {
     for (bool repeated = false;; repeated = true) {
       ListEntry entry;
       if (!ReadEntry(view_->rel, view_->frame->shape, list, &entry)) return false;
+      if (entry.state != format::ListState::kInUse) return true;
       // It has not moved: pages of former lists become free before their directory does.
       if (repeated && entry.generation == seen_generation) return false;
       seen_generation = entry.generation;
@@ -92,7 +94,8 @@ class Counter {
         counts_ = before;
         continue;
       }
-      counts_.trained_squares += entry.spread;
+      counts_.written_squares += static_cast<double>(entry.mean_square) * entry.rows;
+      counts_.written_rows += entry.rows;
       lengths_.push_back(counts_.live - before.live);
       return true;
     }
@@ -180,7 +183,7 @@ Datum Stats(Relation index, TupleDesc desc) {
   for (int64 length : lengths) squares += static_cast<double>(length) * length;
   const double mean_square = Ratio(counts.squares, static_cast<double>(counts.measured));
   const double trained_mean_square =
-      Ratio(counts.trained_squares, static_cast<double>(meta.trained_rows));
+      Ratio(counts.written_squares, static_cast<double>(counts.written_rows));
   am::RowWriter row(desc);
   row.Int(meta.version).Int(static_cast<int32>(meta.dims)).Text(am::MetricName(meta.metric));
   row.Null().Null().Null().Null();

@@ -469,14 +469,16 @@ bool ReadChain(ScanState& s, const format::ListEntry& entry) {
   return true;
 }
 
-// False: the index has other lists by now. Locks: the directory page (L2), alone.
+// False: the index has other lists by now, or this one has got rows of others since the scan began
+// or began again, or lost its own to them. Locks: the directory page (L2), alone.
 bool ReadEntryPinned(ScanState& s, uint32_t list, format::ListEntry* entry) {
   const EntryPlace at = EntryAt(s.view->frame->shape, list);
   const pg::PageRef page = LockShared(s, at.block);
   const bool right = IsPartOf(page.page, PageKind::kDirectory, s.view->frame->shape);
   if (right) *entry = *EntryOn(page.page, at.index);
   pg::Release(page);
-  return right;
+  return right && entry->state == format::ListState::kInUse &&
+         entry->revision <= s.view->revision();
 }
 
 // Asks for the pages of the list that comes next.

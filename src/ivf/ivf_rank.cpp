@@ -29,6 +29,12 @@ float SquaredDistance(const Frame& frame, const float* work, uint32_t list) {
   return simd::Floats().l2_squared(work, frame.Centroid(list), frame.space.dims());
 }
 
+uint32_t FirstInUse(const Frame& frame) {
+  uint32_t list = 0;
+  while (list + 1 < frame.shape.lists && !frame.IsInUse(list)) ++list;
+  return list;
+}
+
 size_t BlockBytes(uint32_t dims) {
   const uint32_t code = static_cast<uint32_t>(RoundUp(dims, 16) / 8);
   return RoundUp(kBlockRows * (2 * sizeof(float) + sizeof(uint16_t)), 64) + kBlockRows * code;
@@ -45,29 +51,31 @@ size_t CodedBytes(uint32_t lists, uint32_t dims) {
 // --- codes of centroids
 // -----------------------------------------------------------------------------
 
-size_t CentroidCodes::Bytes(uint32_t lists, uint32_t dims) {
-  return 2 * CodedBytes(lists, dims) + Padded(lists) * sizeof(float) +
+size_t CentroidCodes::Bytes(uint32_t slots, uint32_t dims) {
+  return 2 * CodedBytes(slots, dims) + Padded(slots) * sizeof(float) +
          RoundUp(quant::WorkSpace::MemoryBytes(dims), 64);
 }
 
 bool CentroidCodes::Use(const Frame& frame) {
   const uint32_t lists = frame.shape.lists;
   if (lists_ == lists) return true;
-  if (lists < kFewestCoded || ++uses_ < kUsesBeforeCodes) return false;
-  Make(frame);
+  if (memory_ == nullptr) {
+    if (lists < kFewestCoded || ++uses_ < kUsesBeforeCodes) return false;
+    Make(frame);
+  }
+  Fill(frame, keys_);
+  if (distances_.blocks != keys_.blocks) Fill(frame, distances_);
+  lists_ = lists;
   return true;
 }
 
 void CentroidCodes::Make(const Frame& frame) {
-  const uint32_t lists = frame.shape.lists, dims = frame.space.dims();
-  lists_ = 0;
-  if (memory_ != nullptr) pfree(memory_);
-  memory_ = nullptr;
-  memory_ = MemoryContextAllocExtended(context_, Bytes(lists, dims) + 64,
+  const uint32_t slots = frame.shape.slots, dims = frame.space.dims();
+  memory_ = MemoryContextAllocExtended(context_, Bytes(slots, dims) + 64,
                                        MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
   uint8_t* at = reinterpret_cast<uint8_t*>(RoundUp(reinterpret_cast<uintptr_t>(memory_), 64));
   lower_ = reinterpret_cast<float*>(at);
-  at += Padded(lists) * sizeof(float);
+  at += Padded(slots) * sizeof(float);
   keys_ = MakeCoded(frame, &frame.space, &at);
   distances_ = keys_;
   if (frame.space.metric() == Metric::kInnerProduct) {
@@ -75,24 +83,27 @@ void CentroidCodes::Make(const Frame& frame) {
     at += RoundUp(quant::WorkSpace::MemoryBytes(dims), 64);
     distances_ = MakeCoded(frame, &plain_, &at);
   }
-  lists_ = lists;
 }
 
 CentroidCodes::Coded CentroidCodes::MakeCoded(const Frame& frame, const quant::WorkSpace* space,
                                               uint8_t** memory) const {
-  const uint32_t lists = frame.shape.lists, dims = frame.space.dims();
+  const uint32_t dims = frame.space.dims();
   uint8_t* at = *memory;
-  *memory += CodedBytes(lists, dims);
+  *memory += CodedBytes(frame.shape.slots, dims);
   Coded coded;
   coded.codec = ListCodec(kOneBit, space, nullptr, kBlockRows, at);
   at += RoundUp(ListCodec::MemoryBytes(kOneBit, dims), 64);
   coded.query = at;
   at += RoundUp(ListCodec::QueryBytes(kOneBit, dims), 64);
   coded.blocks = at;
-  const uint32_t bytes = coded.codec.block_bytes();
+  return coded;
+}
+
+void CentroidCodes::Fill(const Frame& frame, const Coded& coded) const {
+  const uint32_t lists = frame.shape.lists, bytes = coded.codec.block_bytes();
   uint8_t* row = pg::AllocZero<uint8_t>(CurrentMemoryContext, coded.codec.row_bytes());
   uint8_t* open = pg::AllocZero<uint8_t>(CurrentMemoryContext, bytes);
-  for (uint32_t first = 0; first < lists; first += kBlockRows) {
+  for (uint32_t first = lists_ / kBlockRows * kBlockRows; first < lists; first += kBlockRows) {
     CHECK_FOR_INTERRUPTS();
     std::memset(open, 0, bytes);
     for (uint32_t i = 0; i < kBlockRows && first + i < lists; ++i) {
@@ -103,7 +114,6 @@ CentroidCodes::Coded CentroidCodes::MakeCoded(const Frame& frame, const quant::W
   }
   pfree(row);
   pfree(open);
-  return coded;
 }
 
 void CentroidCodes::Bound(const Coded& coded, const ListQuery& query, float* lower) const {
@@ -129,11 +139,15 @@ uint32_t CentroidCodes::Nearest(const Frame& frame, const float* work) const {
   const quant::WorkQuery query{nullptr, work, simd::Floats().inner_product(work, work, dims), 0};
   Bound(distances_, distances_.codec.PrepareQuery(query, quant::kOrderEpsilon, distances_.query),
         lower_);
+  for (uint32_t list = 0; list < lists_; ++list) {
+    if (!frame.IsInUse(list)) lower_[list] = INFINITY;
+  }
   // Most are passed over at once when the first one is near.
   uint32_t nearest = static_cast<uint32_t>(std::min_element(lower_, lower_ + lists_) - lower_);
+  if (!frame.IsInUse(nearest)) nearest = FirstInUse(frame);
   float least = SquaredDistance(frame, work, nearest);
   for (uint32_t list = 0; list < lists_; ++list) {
-    if (lower_[list] > least) continue;
+    if (lower_[list] > least || !frame.IsInUse(list)) continue;
     const float distance = SquaredDistance(frame, work, list);
     if (distance < least || (distance == least && list < nearest)) nearest = list, least = distance;
   }
@@ -142,9 +156,10 @@ uint32_t CentroidCodes::Nearest(const Frame& frame, const float* work) const {
 
 uint32_t NearestList(const Frame& frame, const float* work) {
   if (frame.codes->Use(frame)) return frame.codes->Nearest(frame, work);
-  uint32_t nearest = 0;
+  uint32_t nearest = FirstInUse(frame);
   float least = INFINITY;
-  for (uint32_t list = 0; list < frame.shape.lists; ++list) {
+  for (uint32_t list = nearest; list < frame.shape.lists; ++list) {
+    if (!frame.IsInUse(list)) continue;
     const float distance = SquaredDistance(frame, work, list);
     if (distance < least) nearest = list, least = distance;
   }
@@ -166,7 +181,13 @@ void ProbeOrder::Start(const Frame& frame, const ListQuery* query) {
   bounded_ = query != nullptr && frame.codes->Use(frame);
   if (bounded_) frame.codes->BoundKeys(frame, *query, lower_.data());
   lower_.resize(lists);
+  lists_ = 0;
   for (uint32_t list = 0; list < lists; ++list) {
+    if (!frame.IsInUse(list)) {
+      lower_[list] = NAN;
+      continue;
+    }
+    ++lists_;
     if (bounded_) {
       if (std::isnan(lower_[list])) lower_[list] = -INFINITY;
     } else if (query != nullptr) {
@@ -187,12 +208,16 @@ float ProbeOrder::Key(uint32_t list) const {
 
 // A number above the last one that about `wanted_` of the bounds are not above.
 float ProbeOrder::NextCut() const {
-  const size_t lists = lower_.size();
-  if (wanted_ >= lists) return INFINITY;
+  if (wanted_ >= lists_) return INFINITY;
   float sample[kCutSample];
-  const size_t n = std::min(lists, kCutSample);
-  for (size_t i = 0; i < n; ++i) sample[i] = lower_[i * lists / n];
-  const size_t at = wanted_ * n / lists;
+  const size_t slots = lower_.size(), most = std::min(slots, kCutSample);
+  size_t n = 0;
+  for (size_t i = 0; i < most; ++i) {
+    const float bound = lower_[i * slots / most];
+    if (!std::isnan(bound)) sample[n++] = bound;
+  }
+  const size_t at = wanted_ * n / lists_;
+  if (n == 0) return INFINITY;
   std::nth_element(sample, sample + at, sample + n);
   return sample[at] > cut_ ? sample[at] : INFINITY;
 }
@@ -200,12 +225,12 @@ float ProbeOrder::NextCut() const {
 // Puts more lists in order. Those whose bound is not above the cut become known; of these, the ones
 // whose key is not above it come before all others. False: there are no more lists.
 bool ProbeOrder::Extend() {
-  while (next_ == ordered_ && ordered_ < lower_.size()) {
+  while (next_ == ordered_ && ordered_ < lists_) {
     const bool first = known_.empty();
     const float cut = NextCut();
     wanted_ *= 2;
     for (uint32_t list = 0; list < lower_.size(); ++list) {
-      if (lower_[list] > cut || !(first || lower_[list] > cut_)) continue;
+      if (!(lower_[list] <= cut) || !(first || lower_[list] > cut_)) continue;
       known_.push_back({bounded_ ? Key(list) : lower_[list], list});
     }
     cut_ = cut;

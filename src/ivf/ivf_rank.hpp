@@ -14,15 +14,16 @@ namespace ann::ivf {
 // are made when they are going to pay: a backend that comes for a few queries does without.
 class CentroidCodes {
  public:
-  // Bytes of the codes of so many lists.
-  static size_t Bytes(uint32_t lists, uint32_t dims);
+  // Bytes of the codes of a frame of so many slots.
+  static size_t Bytes(uint32_t slots, uint32_t dims);
   // `context`: of the frame.
   explicit CentroidCodes(MemoryContext context) : context_(context) {}
 
   // Counts a ranking of the frame's lists. True: there are codes of all of them.
   bool Use(const Frame& frame);
-  // Lower bounds of all lists' keys, to `epsilon` standard deviations. `query`: the scan's, of
-  // which the table is used if the frame's codec makes the same one. `lower`: Padded(lists) floats.
+  // Lower bounds of all lists' keys, to `epsilon` standard deviations; of those that are not in use
+  // they mean nothing. `query`: the scan's, of which the table is used if the frame's codec makes
+  // the same one. `lower`: Padded(lists) floats.
   void BoundKeys(const Frame& frame, const quant::ListQuery& query, float* lower) const;
   // The list whose centroid is nearest to a work vector.
   uint32_t Nearest(const Frame& frame, const float* work) const;
@@ -39,6 +40,8 @@ class CentroidCodes {
 
   void Make(const Frame& frame);
   Coded MakeCoded(const Frame& frame, const quant::WorkSpace* space, uint8_t** memory) const;
+  // Codes of the lists that have been added since there were lists_.
+  void Fill(const Frame& frame, const Coded& coded) const;
   void Bound(const Coded& coded, const quant::ListQuery& query, float* lower) const;
 
   MemoryContext context_;
@@ -75,7 +78,7 @@ class ProbeOrder {
   // After Peek: the key of its centroid.
   float next_key() const { return known_[next_].key; }
   void Advance() { ++next_; }
-  bool AtEnd() const { return next_ == lower_.size(); }
+  bool AtEnd() const { return next_ == lists_; }
   uint32_t taken() const { return next_; }
   // To the first list again; the order is what it was.
   void Rewind() { next_ = 0; }
@@ -93,7 +96,8 @@ class ProbeOrder {
   const Frame* frame_ = nullptr;
   const quant::ListQuery* query_ = nullptr;
   bool bounded_ = false;       // lower_ has bounds, not the keys
-  VecOf<float, Alloc> lower_;  // by list: its key, or a lower bound
+  VecOf<float, Alloc> lower_;  // by list: its key, or a lower bound; NaN: it is not in use
+  uint32_t lists_ = 0;         // that are in use
   VecOf<Probe, Alloc> known_;  // lists whose bound is not above cut_, with their keys
   uint32_t ordered_ = 0;       // of known_: those that no other list comes before
   uint32_t next_ = 0;

@@ -44,6 +44,8 @@ constexpr double kOutgrownRows = 2, kOutgrownRowsOfAutomatic = 4;
 // times as many rows, and enough to tell something.
 constexpr double kGrown = 4;
 constexpr double kFewestRows = 1000;
+// When all slots are used: so many times the rows are.
+constexpr double kGrownWithoutSlots = 1.5;
 
 void Tick(void*, cluster::Phase, uint64_t, uint64_t) { pg::VacuumDelay(); }
 
@@ -122,7 +124,8 @@ class NewPages {
     if (behind == 0) entry->tail = added.tail;
     entry->run = added.run;
     entry->live += added.live;
-    entry->spread += added.spread;
+    entry->rows = added.rows;
+    entry->mean_square = added.mean_square;
     if (behind != 0) {
       const uint32_t used =
           view_.layout.SegmentEnd(SegmentOn(tail.page)->rows) - format::kPageHeaderBytes;
@@ -219,13 +222,9 @@ class Trainer {
       if (!WritePage(shape, i, PageKind::kFrame, fill)) return false;
     }
     for (uint32_t i = 0; i < shape.directory_pages; ++i) {
-      const uint32_t entries_here =
-          std::min(shape.lists - i * format::kEntriesPerPage, format::kEntriesPerPage);
-      const auto fill = [&shape, entries_here](char* body) {
+      const auto fill = [&shape, i](char* body) {
         ListEntry* entries = reinterpret_cast<ListEntry*>(body);
-        for (uint32_t e = 0; e < entries_here; ++e) {
-          entries[e].generation = FirstGeneration(shape.epoch);
-        }
+        std::fill_n(entries, EntriesOn(shape, i), EmptyEntry(shape));
       };
       if (!WritePage(shape, shape.frame_pages + i, PageKind::kDirectory, fill)) return false;
     }
@@ -404,11 +403,22 @@ class Trainer {
 
 namespace {
 
+// Whether no list can be split any more, and that is worth a training: for there are more rows, or
+// rows have come and gone, which is told by lists that were merged. A training that the same rows
+// would follow with as many splits changes nothing.
+bool HasNoSlots(const IndexView& view, double rows) {
+  const IvfFrame& shape = view.frame->shape;
+  return shape.lists > 1 && shape.lists + 2 > shape.slots &&
+         (rows >= kGrownWithoutSlots * static_cast<double>(view.meta.trained_rows) ||
+          shape.revision >= shape.slots / 8);
+}
+
 // Whether an index of so many rows wants other lists.
 bool HasOutgrown(const IndexView& view, double rows) {
   if (CentroidsOptionOf(view.rel) != nullptr) {
     return rows >= std::max(kFewestRows, kGrown * static_cast<double>(view.meta.trained_rows));
   }
+  if (HasNoSlots(view, rows)) return true;
   const int wanted = ListsOption(view.rel);
   return ListsFor(wanted, rows) >= kOutgrownLists * view.frame->shape.lists &&
          rows >= (wanted == 0 ? kOutgrownRowsOfAutomatic : kOutgrownRows) *

@@ -96,9 +96,10 @@ IvfFrame PlanFrame(const IvfMeta& meta, uint32_t lists) {
   shape.pq_margin = 1;
   shape.patience = kLeastPatience;
   shape.lists = lists;
+  shape.slots = format::SlotsFor(lists);
   shape.frame_pages =
       static_cast<uint32_t>(DivUp(FrameFloats(meta, shape), format::kMeanFloatsPerPage));
-  shape.directory_pages = DirectoryPages(lists);
+  shape.directory_pages = DirectoryPages(shape.slots);
   return shape;
 }
 

@@ -11,6 +11,7 @@
 #include <cstring>
 
 #include "ivf/ivf.hpp"
+#include "ivf/ivf_drift.hpp"
 #include "ivf/ivf_index.hpp"
 #include "ivf/ivf_move.hpp"
 #include "ivf/ivf_retrain.hpp"
@@ -230,6 +231,7 @@ IndexBulkDeleteResult* VacuumCleanup(IndexVacuumInfo* info, IndexBulkDeleteResul
     stats->estimated_count = true;
   }
   RetrainIfOutgrown(info, *stats);
+  RegroupLists(info);
   IndexFreeSpaceMapVacuum(info->index);
   stats->num_pages = RelationGetNumberOfBlocks(info->index);
   return stats;

@@ -66,7 +66,7 @@ class ChainWriter {
     if (packer_.full()) PutSegment(true);
     list_ = row.list;
     packer_.Add(row.tid, row.code, row.second);
-    entry_.spread += static_cast<double>(row.distance);
+    spread_ += static_cast<double>(row.distance);
     ++entry_.live;
   }
 
@@ -79,8 +79,12 @@ class ChainWriter {
   void EndList() {
     PutSegment(false);
     entry_.generation = generation_;
+    entry_.state = format::ListState::kInUse;
+    entry_.rows = entry_.live;
+    entry_.mean_square = static_cast<float>(spread_ / entry_.live);
     pages_.Finish(list_, entry_);
     entry_ = {};
+    spread_ = 0;
     next_ = 0;
   }
 
@@ -117,6 +121,7 @@ class ChainWriter {
   uint32_t list_ = 0;
   BlockNumber next_ = 0;  // taken for the segment being packed
   format::ListEntry entry_{};
+  double spread_ = 0;
 };
 
 }  // namespace ann::ivf

@@ -1,5 +1,5 @@
 # A backend dies of SIGKILL, or the server at once, right after a change of an ivf index: in a build, an insert,
-# a vacuum that moves lists, a retraining, with codes in blocks, in records and in several of them. After recovery the index is
+# a vacuum that moves, splits or merges lists, a retraining, with codes in blocks, in records and in several of them. After recovery the index is
 # intact, every committed row is found once, and it goes on, and is retrained. Every line that finishes a change must have had both
 # deaths (AnnUnits). UNITS_SEEDS=n: with n sets of vectors, so other lists.
 use strict;
@@ -83,6 +83,13 @@ for my $seed (1 .. $ENV{UNITS_SEEDS} // 1)
 	# Pages that nothing leads to: of a move that did not get far.
 	sweep({ name => 'vacuum, lost pages', ends => 1, units => 5, setup => $table . rows(1, 400) . $coded . 'DELETE FROM t WHERE id % 4 <> 0',
 		before => sub { kill_at(9, 'VACUUM (INDEX_CLEANUP ON) t') }, action => 'VACUUM (INDEX_CLEANUP ON) t' });
+
+	# Rows far off the others, in one list, which is split; and in lists of their own, which are merged when most are gone.
+	my $far = 'INSERT INTO t SELECT 2000 + id, v + array_fill(5::real, ARRAY[64])::vector FROM pool WHERE id <= ';
+	sweep({ name => 'vacuum that splits', ends => 1, units => 10, setup => $table . rows(1, 80) . index_with('lists = 8') . "$far 600", action => 'VACUUM t' });
+	sweep({ name => 'vacuum that merges', ends => 1, units => 8, setup => $table . rows(1, 400) . "$far 100;" . index_with('lists = 8') . 'DELETE FROM t WHERE id > 2002',
+		action => 'VACUUM (INDEX_CLEANUP ON) t' });
+	sweep({ name => 'vacuum that looks at lists', ends => 1, units => 2, setup => $table . rows(1, 150) . index_with('lists = 2') . rows(151, 500), action => 'VACUUM t' });
 
 	# --- retraining ------------------------------------------------------------------------------------------
 	sweep({ name => 'retraining, flat', ends => 1, units => 10, setup => $table . rows(1, 150) . $flat, action => q{SELECT ann_retrain('t_v')} });

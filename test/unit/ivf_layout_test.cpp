@@ -160,4 +160,23 @@ TEST(IvfLayout, RoomOfOneBlock) {
   EXPECT_EQ(CodecRoom(32, kPageBody, 0), 0u);
 }
 
+// A frame has room for lists to be split: an eighth more, 16 at least, but for few lists no more than
+// these again. One list is not split.
+TEST(IvfLayout, SlotsOfAFrame) {
+  EXPECT_EQ(SlotsFor(1), 1u);
+  EXPECT_EQ(SlotsFor(2), 4u);
+  EXPECT_EQ(SlotsFor(16), 32u);
+  EXPECT_EQ(SlotsFor(100), 116u);
+  EXPECT_EQ(SlotsFor(128), 144u);
+  EXPECT_EQ(SlotsFor(4096), 4608u);
+  for (uint32_t lists = 2; lists < 5000; ++lists) {
+    ASSERT_GT(SlotsFor(lists), lists + std::min(lists, 15u));
+    ASSERT_LE(SlotsFor(lists), 2 * lists);
+    ASSERT_GE(SlotsFor(lists + 1), SlotsFor(lists));
+  }
+  // An entry is whole words, and a directory page is full of them.
+  EXPECT_EQ(sizeof(ListEntry), 40u);
+  EXPECT_EQ(kEntriesPerPage, 204u);
+}
+
 }  // namespace
