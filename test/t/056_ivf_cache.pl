@@ -11,6 +11,7 @@ sub sql { return $node->safe_psql('postgres', "SET enable_seqscan = off;\nSET en
 sql(q{
 CREATE TABLE t (id int, v vector(32));
 INSERT INTO t SELECT * FROM pool;
+CREATE TABLE other AS TABLE pool;
 CREATE INDEX t_l2 ON t USING ivf (v vector_l2_ops) WITH (lists = 200);
 CREATE INDEX t_ip ON t USING ivf (v vector_ip_ops) WITH (lists = 200);
 CREATE INDEX t_cosine ON t USING ivf (v vector_cosine_ops) WITH (lists = 200);
@@ -80,8 +81,8 @@ ROLLBACK TO s;
 ANALYZE t;
 DO \$\$ BEGIN PERFORM pg_temp.take('c', 4); END \$\$;
 SAVEPOINT s2;
-CREATE INDEX another ON pool USING ivf (v vector_l2_ops);
-DO \$\$ BEGIN PERFORM id FROM pool ORDER BY v <-> (SELECT v FROM pool WHERE id = 7) LIMIT 20; END \$\$;
+CREATE INDEX another ON other USING ivf (v vector_l2_ops);
+DO \$\$ BEGIN PERFORM id FROM other ORDER BY v <-> (SELECT v FROM pool WHERE id = 7) LIMIT 20; END \$\$;
 DO \$\$ BEGIN PERFORM search('<->'); END \$\$;
 RELEASE s2;
 DO \$\$ BEGIN PERFORM pg_temp.take('c', 4); END \$\$;
@@ -107,6 +108,7 @@ my ($reads, $writes);
 at_stop($node, 'retrain.begun', 1, sub {
 		$reads = sql(q{SELECT search('<->'); SELECT search('<->'); SELECT frames FROM kept});
 		$writes = sql(q{BEGIN; INSERT INTO t VALUES (9999, (SELECT v FROM pool WHERE id = 1)); SELECT search('<#>'); SELECT frames FROM kept; COMMIT});
+		sql(q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'holder1'});
 	}, q{SELECT ann_retrain('t_l2')});
 is($reads, "20\n20\n1", 'beside a retraining: a search reads the lists in use');
 is($writes, "20\n4", 'an insert those of all three indexes and the ones being filled');
