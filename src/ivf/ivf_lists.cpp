@@ -435,7 +435,10 @@ void BoundMemory(ScanState& s) {
   VecOf<Candidate, ScanState::Alloc> kept{s.candidates.get_allocator()};
   s.emission.Filter([&s, &kept, &at_cut](Item& item) {
     if (item.lower > s.dropped) return false;
-    if (item.lower == s.dropped && at_cut-- == 0) return at_cut = 0, false;
+    if (item.lower == s.dropped) {
+      if (at_cut == 0) return false;
+      --at_cut;
+    }
     kept.push_back(s.candidates[item.id]);
     item.id = static_cast<uint32_t>(kept.size() - 1);
     return true;
