@@ -5,9 +5,9 @@ use strict;
 use warnings;
 use Test::More;
 use IPC::Run;
-use AnnTest qw(new_node load_random at_stop cancel_at is_intact no_crash);
+use AnnTest qw(new_node new_standby load_random at_stop cancel_at is_intact no_crash);
 
-my $node = new_node('ivf_retrain');
+my $node = new_node('ivf_retrain', '', allows_streaming => 1);
 load_random($node, 'pool', 1000, 32);
 sub sql { return $node->safe_psql('postgres', $_[0]); }
 sql(q{
@@ -25,8 +25,8 @@ my $every_row = q{SELECT lacking, again FROM lost('t', '<->', (SELECT v FROM poo
 
 sub in_background
 {
-	my ($out, @statements) = @_;
-	return IPC::Run::start([ 'psql', '-XAtq', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr('postgres') . ' application_name=beside', map { ('-c', $_) } @statements ],
+	my ($on, $out, @statements) = @_;
+	return IPC::Run::start([ 'psql', '-XAtq', '-v', 'ON_ERROR_STOP=1', '-d', $on->connstr('postgres') . ' application_name=beside', map { ('-c', $_) } @statements ],
 		'>', $out, '2>', $out);
 }
 
@@ -41,9 +41,9 @@ sub beside
 {
 	my ($point, @statements) = @_;
 	my ($held, $out) = ('', '');
-	my $holder = in_background(\$held, 'SELECT pg_advisory_lock(2)', 'SELECT pg_sleep(10000)');
+	my $holder = in_background($node, \$held, 'SELECT pg_advisory_lock(2)', 'SELECT pg_sleep(10000)');
 	wait_for_lock('true');
-	my $session = in_background(\$out, 'SET enable_seqscan = off; SET enable_sort = off', @statements);
+	my $session = in_background($node, \$out, 'SET enable_seqscan = off; SET enable_sort = off', @statements);
 	wait_for_lock('false');
 	my $said = at_stop($node, $point, 1, sub {
 			sql(q{SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND objid = 2 AND granted});
@@ -111,6 +111,28 @@ is(sql($epochs), '1 1 1', 'nothing has grown');
 sql('INSERT INTO g SELECT i % 30, random_vector(8 + 0 * i) FROM generate_series(1, 1500) i; VACUUM g; VACUUM g');
 is(sql($epochs), '2 2 1', 'those that have grown have other lists');
 is_intact($node, $_, "$_ is intact") for 'g_few', 'g_fixed', 'g_same';
+
+# Rows that only a snapshot on a standby sees are in the new lists, too. Its pages are not so full that reading prunes
+# them: replay would wait for the snapshot's end.
+my $standby = new_standby($node, 'ivf_retrain_standby');
+$standby->append_conf('postgresql.conf', "hot_standby_feedback = off\nmax_standby_streaming_delay = -1\n");
+$standby->reload;
+sql(q{
+CREATE TABLE old (id int, v vector(32), much text) WITH (autovacuum_enabled = off);
+ALTER TABLE old ALTER v SET STORAGE PLAIN, ALTER much SET STORAGE PLAIN;
+INSERT INTO old SELECT id, v, repeat('x', 2250) FROM pool WHERE id <= 300;
+CREATE INDEX old_v ON old USING ivf (v vector_l2_ops) WITH (lists = 5)});
+$node->wait_for_catchup($standby, 'replay', $node->lsn('insert'));
+my $found = '';
+my $reader = in_background($standby, \$found, 'BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM old',
+	q{DO $$ BEGIN WHILE (SELECT epoch FROM ann_index_stats('old_v')) < 2 LOOP PERFORM pg_sleep(0.01); END LOOP; END $$},
+	q{SELECT lacking, again FROM lost('old', '<->', (SELECT v FROM pool WHERE id = 1))});
+ok($standby->poll_query_until('postgres', q{SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'beside' AND query LIKE '%ann_index_stats%')}),
+	'a transaction on the standby has its snapshot');
+sql(q{DELETE FROM old WHERE id % 10 = 0; SELECT ann_retrain('old_v')});
+$reader->finish;
+is($found, "300\n0|0\n", '... and finds what it sees in lists that were made without it');
+$standby->stop;
 
 # Options that came later and do not fit the dimensions are REINDEX's affair.
 sql('ALTER INDEX t_v SET (quantizer = pq, pq_segments = 100)');
