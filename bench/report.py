@@ -209,35 +209,50 @@ def megabytes(count):
 
 # --- the plots ----------------------------------------------------------------------------------
 def plot(records, folder):
-    """One picture of recall against QPS for each k and number of clients; returns their paths."""
+    """A picture of recall against QPS for each k and number of clients, and one against queries a
+    second of the backend's CPU time for each k; returns their paths."""
     import matplotlib
     matplotlib.use("Agg")
     from matplotlib import pyplot
     sweeps = [record for record in records if record["step"] == "sweep"]
     title = [record for record in records if record["step"] == "conditions"][-1]["data"]
     paths = []
-    for k, clients in sorted({(row["k"], row["clients"]) for row in sweeps}):
+    for name, rate, label, text, rows in pictures(sweeps):
         figure, axes = pyplot.subplots(figsize=(8, 5.5))
-        rows = [row for row in sweeps if (row["k"], row["clients"]) == (k, clients)]
-        for name in dict.fromkeys(row["contender"] for row in rows):
-            draw_contender(axes, name, [row for row in rows if row["contender"] == name])
-        finish_axes(axes, f"{title}, k = {k}, clients: {clients}")
-        paths.append(folder / f"recall_qps_k{k}_c{clients}.png")
+        for contender in dict.fromkeys(row["contender"] for row in rows):
+            draw_contender(axes, contender, rate,
+                           [row for row in rows if row["contender"] == contender])
+        finish_axes(axes, label, f"{title}, {text}")
+        paths.append(folder / f"{name}.png")
         figure.savefig(paths[-1], dpi=110, bbox_inches="tight")
         pyplot.close(figure)
     return paths
 
 
-def draw_contender(axes, name, rows):
+def pictures(sweeps):
+    """File name, what is drawn over recall, its label, title and rows of every picture."""
+    for k, clients in sorted({(row["k"], row["clients"]) for row in sweeps}):
+        rows = [row for row in sweeps if (row["k"], row["clients"]) == (k, clients)]
+        yield (f"recall_qps_k{k}_c{clients}", lambda row: row["qps"], "queries per second",
+               f"k = {k}, clients: {clients}", rows)
+    for k in sorted({row["k"] for row in sweeps if row["cpu_ms"]}):
+        fewest = min(row["clients"] for row in sweeps if row["k"] == k)
+        rows = [row for row in sweeps
+                if (row["k"], row["clients"]) == (k, fewest) and row["cpu_ms"]]
+        yield (f"recall_cpu_k{k}", lambda row: 1000 / row["cpu_ms"],
+               "queries per second of CPU time", f"k = {k}", rows)
+
+
+def draw_contender(axes, name, rate, rows):
     rows = sorted(rows, key=lambda row: row["recall"])
     misses_ = [max(1 - row["recall"], LEAST_MISS) for row in rows]
-    line, = axes.plot(misses_, [row["qps"] for row in rows], marker="o", label=name)
+    line, = axes.plot(misses_, [rate(row) for row in rows], marker="o", label=name)
     for miss, row in zip(misses_, rows):
-        axes.annotate(row["setting"].split("=")[-1], (miss, row["qps"]), fontsize=7,
+        axes.annotate(row["setting"].split("=")[-1], (miss, rate(row)), fontsize=7,
                       xytext=(3, 4), textcoords="offset points", color=line.get_color())
 
 
-def finish_axes(axes, title):
+def finish_axes(axes, label, title):
     from matplotlib.ticker import LogLocator, StrMethodFormatter
     axes.set_xscale("log")
     axes.set_yscale("log")
@@ -250,7 +265,7 @@ def finish_axes(axes, title):
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     axes.set_xlabel("recall")
-    axes.set_ylabel("queries per second")
+    axes.set_ylabel(label)
     axes.set_title(title)
     axes.grid(True, which="major", alpha=0.3)
     axes.legend()

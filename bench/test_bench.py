@@ -195,8 +195,15 @@ class ReportTest(unittest.TestCase):
         self.assertIn("1,234 rows", text)
         with tempfile.TemporaryDirectory() as folder:
             paths = report.plot(records, Path(folder))
-            self.assertEqual([path.name for path in paths], ["recall_qps_k10_c1.png"])
-            self.assertTrue(paths[0].read_bytes().startswith(b"\x89PNG"))
+            self.assertEqual([path.name for path in paths],
+                             ["recall_qps_k10_c1.png", "recall_cpu_k10.png"])
+            for path in paths:
+                self.assertTrue(path.read_bytes().startswith(b"\x89PNG"))
+
+    def test_what_has_no_cpu_time_has_no_picture_of_it(self):
+        names = [name for name, *_ in report.pictures(
+            [dict(row, cpu_ms=None) for row in self.SWEEPS])]
+        self.assertEqual(names, ["recall_qps_k10_c1"])
 
 
 class ColdTest(unittest.TestCase):
