@@ -152,7 +152,7 @@ for (my $n = 1; $n <= $count || $n <= 4 * $count && ($n % 50 != 1 || !enough());
 		do { $unlimited = ask('SET statement_timeout = 0; ROLLBACK; SET statement_timeout = 0; SHOW statement_timeout') }
 		  while defined $unlimited && $unlimited !~ /^0$/m;
 		my $after = defined $unlimited ? ask("RESET ALL; SET enable_seqscan = off; SET enable_sort = off;
-SELECT 'left: ' || string_agg(name, ', ') FROM pg_backend_memory_contexts WHERE name LIKE 'ann %' AND parent <> 'TopMemoryContext';
+SELECT 'left: ' || string_agg(name, ', ') FROM pg_backend_memory_contexts WHERE name LIKE 'ann %' AND NOT (name = 'ann ivf lists' AND parent = 'CacheMemoryContext');
 SELECT 'left: ' || string_agg(mode, ', ') FROM pg_locks WHERE pid = pg_backend_pid() AND relation IN ('t'::regclass, 't_v'::regclass, 'l'::regclass, 'l_v'::regclass, 'l_flat'::regclass)") : undef;
 		push @left, "$s->[0]: $1" if defined $after && $after =~ /^(left: .+)$/m;
 		$answer = $after;
