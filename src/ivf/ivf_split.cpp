@@ -20,8 +20,9 @@ namespace {
 
 // Rows a part is found by: as many as a build takes for a list, several times over.
 constexpr uint64_t kSampleRowsPerPart = 256;
-// Of maintenance_work_mem, for the sample; k-means takes about as much again.
+// Of maintenance_work_mem: a sample, of which k-means takes about as much again, and segments.
 constexpr size_t kSampleShare = 4;
+constexpr size_t kSegmentsShare = 4;
 
 void Tick(void*, cluster::Phase, uint64_t, uint64_t) { pg::VacuumDelay(); }
 
@@ -206,6 +207,11 @@ bool Regrouper::Split(uint32_t list, uint32_t wanted, double most) {
 bool Regrouper::SplitIn(uint32_t list, uint32_t wanted, double most, MemoryContext context) {
   const ListEntry entry = EntryOf(list);
   if (entry.head == 0) return true;
+  // Each part has a segment in memory.
+  const size_t segment = size_t{view_.layout.segment_rows()} *
+                         (view_.frame->codec.row_bytes() + view_.meta.record_bytes);
+  const size_t fit = size_t{1024} * maintenance_work_mem / kSegmentsShare / segment;
+  wanted = static_cast<uint32_t>(std::min<size_t>(wanted, std::max<size_t>(fit, 2)));
   const Look look = LookAt(list, entry, wanted, context);
   Parts parts{};
   if (look.mean_square > most) parts = FindParts(list, wanted, look, context);

@@ -160,8 +160,8 @@ TEST(IvfLayout, RoomOfOneBlock) {
   EXPECT_EQ(CodecRoom(32, kPageBody, 0), 0u);
 }
 
-// A frame has room for lists to be split: an eighth more, 16 at least, but for few lists no more than
-// these again. One list is not split.
+// A frame has room for lists to be split: an eighth more, 16 at least, but for few lists no more
+// than these again. One list is not split.
 TEST(IvfLayout, SlotsOfAFrame) {
   EXPECT_EQ(SlotsFor(1), 1u);
   EXPECT_EQ(SlotsFor(2), 4u);
