@@ -100,7 +100,7 @@ class Inserter {
     AdaptIfGrown(&view_, id);
   }
 
-  // Links node `id`, in whose list nobody is, both ways. Its code stands for its vector.
+  // Links node `id`, to which no links lead, both ways. Its code stands for its vector.
   void Relink(NodeId id) {
     ReloadEntry(&view_);
     RenewGraph();
@@ -110,9 +110,11 @@ class Inserter {
     draft_.x = decoded_;
     EncodeDraft();
     loner_ = id;
+    NodeId links[graph::kMaxDegree];
+    cut_off_ = graph_.Neighbours(id, links) > 0;
     LinkAnew(id);
     FillList(id);
-    loner_ = kNoId;
+    loner_ = kNoId, cut_off_ = false;
     graph_.ReportHits();
   }
 
@@ -223,7 +225,9 @@ class Inserter {
   // to start from.
   bool Walk(uint32_t ef) {
     equal_ = kNoId;
-    Candidate start = DescendTo(graph_, 0, Scorer());
+    // The way down may lead to those that are cut off with it.
+    const Candidate start =
+        cut_off_ ? Candidate{0, EntryNode(graph_)} : DescendTo(graph_, 0, Scorer());
     if (start.id == kNoId) return false;
     found_.clear();
     found_.push_back(start);
@@ -560,6 +564,7 @@ class Inserter {
   Draft draft_;
   NodeId equal_ = kNoId;  // the equal node that the walk met
   NodeId loner_ = kNoId;  // the node that Relink links
+  bool cut_off_ = false;  // it has neighbours, but they are as lost
   bool seeking_ = true;
   bool alone_ = false;
   RecordId lost_entry_ = kNoId;  // where the walk began that met dead nodes only

@@ -94,11 +94,8 @@ Counts CountPages(const IndexView& view, BlockNumber blocks) {
 // nodes among it.
 int64 CountReachable(IndexView& view, MemoryContext context) {
   PageGraph graph(&view);
-  NodeId start = view.meta.entry;
-  for (uint32_t level = view.meta.entry_level; level > 0 && start != kNoId; --level) {
-    start = graph.Down(start, level);
-  }
-  if (start == kNoId || start >= graph.id_limit()) return 0;
+  const NodeId start = EntryNode(graph);
+  if (start == kNoId) return 0;
   VecOf<NodeId, Alloc> queue{Alloc(context)};
   VecOf<uint8_t, Alloc> seen{Alloc(context)};
   seen.resize(graph.id_limit(), 0);

@@ -169,10 +169,9 @@ class GraphRepair {
         own_code_(view.codec.coded_bytes(), Alloc(context)),
         fixes_(Alloc(context)),
         new_links_(Alloc(context)),
-        backlinks_(Alloc(context)),
-        in_links_(Alloc(context)) {}
+        backlinks_(Alloc(context)) {}
 
-  void Run(VecOf<NodeId, Alloc>* loners) {
+  void Run() {
     if (dead_records_.count() > 0) {
       tour_.ForAuxiliaryPages([&](BlockNumber block) { RepairPage<Uppers>(block); });
     }
@@ -182,9 +181,6 @@ class GraphRepair {
         if (backlinks_.size() >= kMaxBacklinks) WriteBacklinks();
       });
       WriteBacklinks();
-      in_links_.resize(graph_.id_limit(), 0);
-      tour_.ForNodePages([this](BlockNumber block) { CountInLinks(block); });
-      tour_.ForNodePages([&](BlockNumber block) { AdoptOrphans(block, loners); });
     }
     graph_.ReportHits();
   }
@@ -394,75 +390,6 @@ class GraphRepair {
     return true;
   }
 
-  bool IsCounted(NodeId id) const { return id < in_links_.size(); }
-
-  // How many lists each live node stands in, up to 255; 255 for all others.
-  void CountInLinks(BlockNumber block) {
-    if (tour_.CopyPage(block) != PageKind::kNodes) return;
-    for (uint32_t slot = 0; slot < view_.meta.slots_per_page; ++slot) {
-      const format::NodeSlot* node = view_.Node(tour_.image(), slot);
-      const NodeId id = tour_.FirstId(block) + slot;
-      if (node->state != SlotState::kLive) {
-        if (IsCounted(id)) in_links_[id] = UINT8_MAX;
-        continue;
-      }
-      const NodeId* links = view_.Links(node);
-      for (uint32_t i = 0; i < node->neighbour_count; ++i) {
-        if (IsCounted(links[i]) && in_links_[links[i]] < UINT8_MAX) ++in_links_[links[i]];
-      }
-    }
-  }
-
-  // A node that no list names any more is found by the sweep only: one of its neighbours takes it
-  // in. Pages without such nodes are not read.
-  void AdoptOrphans(BlockNumber block, VecOf<NodeId, Alloc>* loners) {
-    const NodeId first = tour_.FirstId(block), slots = view_.meta.slots_per_page;
-    bool read = false;
-    for (NodeId id = first; id < first + slots && IsCounted(id); ++id) {
-      if (in_links_[id] > 0) continue;
-      if (!read && tour_.CopyPage(block) != PageKind::kNodes) return;
-      read = true;
-      const format::NodeSlot* node = view_.Node(tour_.image(), id - first);
-      if (node->state != SlotState::kLive) continue;
-      CHECK_FOR_INTERRUPTS();
-      const NodeId* links = view_.Links(node);
-      if (node->neighbour_count == 0) loners->push_back(id);
-      for (uint32_t i = 0; i < node->neighbour_count; ++i) {
-        if (IsCounted(links[i]) && Adopt(links[i], id)) break;
-      }
-    }
-  }
-
-  // Links `from` to `orphan`; in a full list, in place of the node that most others link to. False:
-  // it cannot. Locks: the node page (L2).
-  bool Adopt(NodeId from, NodeId orphan) {
-    const format::Place at = view_.geometry.NodeAt(from);
-    pg::PageRef page = pg::ReadPage(view_.rel, at.block, BUFFER_LOCK_EXCLUSIVE, PageKind::kNodes);
-    const format::NodeSlot* node = view_.Node(page.page, at.index);
-    const NodeId* links = view_.Links(node);
-    const uint32_t n = node->neighbour_count;
-    uint32_t place = n;
-    if (n == view_.max_links()) {
-      for (uint32_t i = 0; i < n; ++i) {
-        if (!IsCounted(links[i]) || in_links_[links[i]] < 2) continue;
-        if (place == n || in_links_[links[i]] > in_links_[links[place]]) place = i;
-      }
-    }
-    const bool possible = node->state == SlotState::kLive && place < view_.max_links() &&
-                          std::find(links, links + n, orphan) == links + n;
-    if (possible) {
-      if (place < n) --in_links_[links[place]];
-      pg::PageEdit edit = pg::PageEdit::Begin(view_.rel, view_.meta);
-      format::NodeSlot* changed = view_.Node(edit.Edit(page), at.index);
-      view_.Links(changed)[place] = orphan;
-      if (place == n) ++changed->neighbour_count;
-      edit.Finish();
-      in_links_[orphan] = 1;
-    }
-    pg::Release(page);
-    return possible;
-  }
-
   const IndexView& view_;
   PageTour& tour_;
   const IdSet& dead_;
@@ -473,14 +400,13 @@ class GraphRepair {
   VecOf<Fix, Alloc> fixes_;
   VecOf<uint32_t, Alloc> new_links_;
   VecOf<Backlink, Alloc> backlinks_;
-  VecOf<uint8_t, Alloc> in_links_;  // by node
 };
 
 }  // namespace
 
 void RepairLists(IndexView& view, PageTour& tour, const IdSet& dead, const IdSet& dead_records,
-                 MemoryContext context, VecOf<NodeId, pg::PgAllocator<std::byte>>* loners) {
-  GraphRepair(view, tour, dead, dead_records, context).Run(loners);
+                 MemoryContext context) {
+  GraphRepair(view, tour, dead, dead_records, context).Run();
 }
 
 }  // namespace ann::hnsw

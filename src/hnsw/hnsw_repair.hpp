@@ -5,10 +5,9 @@
 
 namespace ann::hnsw {
 
-// Chooses all lists that hold one of `dead` (nodes) or `dead_records` anew, and gives nodes that no
-// list names any more a place in one; into `loners`, those that name nobody either. WAL-logged,
-// page by page. Locks: one node or upper page.
+// Chooses all lists that hold one of `dead` (nodes) or `dead_records` anew. WAL-logged, page by
+// page. Locks: one node or upper page.
 void RepairLists(IndexView& view, PageTour& tour, const IdSet& dead, const IdSet& dead_records,
-                 MemoryContext context, VecOf<NodeId, pg::PgAllocator<std::byte>>* loners);
+                 MemoryContext context);
 
 }  // namespace ann::hnsw

@@ -14,6 +14,7 @@
 #include "hnsw/hnsw.hpp"
 #include "hnsw/hnsw_insert.hpp"
 #include "hnsw/hnsw_recentre.hpp"
+#include "hnsw/hnsw_reconnect.hpp"
 #include "hnsw/hnsw_repair.hpp"
 #include "hnsw/hnsw_space.hpp"
 
@@ -56,9 +57,10 @@ class Vacuum {
     tour_.ForAuxiliaryPages([this](BlockNumber block) { FindDeadRecords(block); });
     pg::StopPoint("vacuum.marked");
     if (dead_.count() + dead_records_.count() > 0) {
-      RepairLists(view_, tour_, dead_, dead_records_, context_, &loners_);
+      RepairLists(view_, tour_, dead_, dead_records_, context_);
     }
     ReplaceEntry();
+    if (dead_.count() > 0) ReconnectNodes(view_, tour_, context_, &loners_);
     LinkLoners();
     pg::StopPoint("vacuum.repaired");
     tour_.ForAuxiliaryPages([this](BlockNumber block) { FreeRecords(block); });
@@ -403,8 +405,8 @@ class Vacuum {
     return meta;
   }
 
-  // Rows inserted while all that their search met was dead: now that no list leads to the dead, the
-  // search finds the living.
+  // Nodes that nobody around them could take in; most are rows inserted while all that their search
+  // met was dead: now that no list leads to the dead, the search finds the living.
   void LinkLoners() {
     if (loners_.empty()) return;
     Inserter* inserter = StartInserts(OpenIndex(view_.rel, context_), context_);

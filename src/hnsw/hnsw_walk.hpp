@@ -274,6 +274,15 @@ struct UpperLayer {
 
 inline void AllowInterrupts(NodeId) { CHECK_FOR_INTERRUPTS(); }
 
+// The node of the entry point; kNoId: there is none, or the way down to it is gone.
+inline NodeId EntryNode(PageGraph& graph) {
+  NodeId at = graph.view().meta.entry;
+  for (uint32_t level = graph.view().meta.entry_level; level > 0 && at != kNoId; --level) {
+    at = graph.Down(at, level);
+  }
+  return at < graph.id_limit() ? at : kNoId;
+}
+
 // From the entry point down to `level` (0: a node): the nearest found there, by greedy descent. id
 // kNoId: the index is empty or its upper levels are being repaired; then any live node is a start.
 template <class Scorer>

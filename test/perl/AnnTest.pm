@@ -272,11 +272,21 @@ sub at_stop
 		my ($condition) = @_;
 		$node->poll_query_until('postgres', "SELECT EXISTS (SELECT $lock = $condition)") or die "$point: no lock of $condition";
 	};
-	my ($said, @out) = ('');
+	my ($said, $session, @out) = ('');
+	# A session that ends first never comes to the stop point: told at once, not after the time limit.
+	my $wait_at_stop = sub {
+		my $end = time() + $PostgreSQL::Test::Utils::timeout_default;
+		until ($node->safe_psql('postgres', "SELECT EXISTS (SELECT $lock = 'stopped' AND NOT granted)") eq 't')
+		{
+			die "a session did not come to $point: $said" if !$session->pumpable || time() > $end;
+			$session->pump_nb;
+			usleep(10_000);
+		}
+	};
 	my @holders = $run->('holder1', \$out[0], 'SELECT pg_advisory_lock(1)', 'SELECT pg_sleep(10000)');
 	$wait_for->("'holder1' AND granted");
-	my $session = $run->('stopped', \$said, "SET ann.stop_at = '$point'", @statements);
-	$wait_for->("'stopped' AND NOT granted");
+	$session = $run->('stopped', \$said, "SET ann.stop_at = '$point'", @statements);
+	$wait_at_stop->();
 	# The next holder stands in line behind the session, so holds the lock when that comes by again.
 	for my $time (2 .. $times)
 	{
@@ -284,7 +294,7 @@ sub at_stop
 		$wait_for->("'holder$time' AND NOT granted");
 		$node->safe_psql('postgres', "SELECT pg_terminate_backend(l.pid) $lock LIKE 'holder%' AND granted");
 		$wait_for->("'holder$time' AND granted");
-		$wait_for->("'stopped' AND NOT granted");
+		$wait_at_stop->();
 	}
 	$then->();
 	$session->finish;

@@ -134,6 +134,8 @@ $bench->finish;
 unlike($err, qr/aborted|ERROR|FATAL/, 'no search met an error');
 my $searches = searched();
 cmp_ok($searches, '>=', 500, "$searches searches on the standby beside replay");
+is($standby->safe_psql('postgres', 'SELECT sum(confl_tablespace + confl_lock + confl_snapshot + confl_bufferpin + confl_deadlock) FROM pg_stat_database_conflicts'),
+	0, 'replay waited for searches and cancelled none, nor did they wait for each other');
 no_crash($standby, 'the standby found every page as the primary has it');
 
 # A standby that becomes primary goes on from there.

@@ -53,11 +53,11 @@ is_complete('after eight clients');
 cmp_ok(stat_of('nodes'), '<=', $node->safe_psql('postgres', 'SELECT count(DISTINCT id) FROM base'),
 	'updates of another column make no nodes');
 cmp_ok(stat_of('chain_chunks'), '>=', 500, 'their rows are in chains');
-# Two nodes that hold each other may be let go by all other lists, so not always 0; test/t/023_links.pl has the rules.
-cmp_ok(stat_of('unreachable'), '<=', 4, 'walks reach next to every node');
+# What inserts side by side may leave unreached, a vacuum that frees a node links.
+$node->safe_psql('postgres', 'DELETE FROM base WHERE id = 999; VACUUM (INDEX_CLEANUP ON) base');
+is(stat_of('unreachable'), 0, 'after a vacuum walks reach every node');
 
 # Rows updated over and over, one by one: their chains hold all versions until vacuum, then one.
-$node->safe_psql('postgres', 'VACUUM base');
 $nodes = stat_of('nodes');
 $node->safe_psql('postgres', 'UPDATE base SET counter = counter + 1 WHERE id < 100') for 1 .. 20;
 is(stat_of('nodes'), $nodes, 'twenty updates of a hundred rows make no nodes');
@@ -81,7 +81,8 @@ is(stat_of('nodes'), $nodes, 'copies of rows make no nodes');
 is_complete('after copies');
 $node->safe_psql('postgres', 'DELETE FROM base WHERE id >= 10000');
 
-# With the same ef: each index has its own default.
+# At the same ef: each index has its own default, and two that differ by a step say nothing about the graphs. Ten runs gave
+# -.0035 to +.0035; with 100 queries and the indexes' own ef one in ten was below -.01.
 sub recall_at_80 { return $node->safe_psql('postgres', q{SET hnsw.ef_search = 80; SELECT recall('base', '<=>', 10)}); }
 my $recall = recall_at_80();
 $node->safe_psql('postgres', 'REINDEX INDEX base_v');

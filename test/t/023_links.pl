@@ -136,9 +136,24 @@ like(holders(lists(), $far), qr/\b$holder\b/, 'the nearest that holds a row neve
 is(stat_of('unreachable'), 0, 'walks reach every row');
 is_intact($node, 't_v', 'after inserts: intact');
 
+# --- inner product ------------------------------------------------------------------------------------------
+# Queries lie apart from the rows, so what these gain by a link among themselves does not count: the nearest m link back,
+# and the row's own list keeps room for later ones.
+start(1, 'vector_ip_ops', 'm = 4, ef_construction = 16');
+sql(insert(map { 1000 + 20 * $_ } 0 .. 40));
+for my $between (1187, 1313, 1529)
+{
+	my $before = lists();
+	my @near = sort { abs($a - $between) <=> abs($b - $between) } keys %$before;
+	sql(insert($between));
+	my $after = lists();
+	is(holders($after, $between), join(' ', sort { $a <=> $b } @near[ 0 .. 3 ]), "row $between: the nearest m link back under inner product");
+	is_deeply([ sort { $a <=> $b } @{ $after->{$between} } ], [ sort { $a <=> $b } @near[ 0 .. 5 ] ], "row $between: m and half of m are in its own list");
+}
+
 # --- a vacuum -----------------------------------------------------------------------------------------------
-# Lists of four, of which half the members die: nodes are left that no other names. A neighbour takes each in, in the
-# place of one that others hold.
+# Lists of four, of which two thirds of the members die: nodes are left that no other names, or that only such nodes name.
+# A neighbour takes each in, in the place of one that is met on another way.
 for my $seed (1 .. 4)
 {
 	start(8, 'vector_l2_ops', 'm = 2, ef_construction = 16');
@@ -146,6 +161,7 @@ for my $seed (1 .. 4)
 	is(unheld(lists()), '', "seed $seed: every row is held");
 	sql('DELETE FROM t WHERE id % 3 > 0; VACUUM (INDEX_CLEANUP ON) t');
 	is(unheld(lists()), '', "seed $seed: every row is held after the vacuum");
+	is(stat_of('unreachable'), 0, "seed $seed: and walks reach it");
 	is_intact($node, 't_v', "seed $seed: intact after the vacuum");
 }
 
