@@ -71,8 +71,17 @@ sub nobody_left
 	return;
 }
 
-# How the leader and its workers are made to do both halves together: the leader waits in a job that it has posted
-# until its workers have come to it.
+# Lets the workers go on from a stop point, and waits until they have done what there was to do.
+sub let_work
+{
+	my ($key, $workers) = @_;
+	release($key);
+	$node->poll_query_until('postgres', qq{SELECT count(*) = $workers FROM pg_stat_activity WHERE application_name = 'builder'
+AND backend_type = 'parallel worker' AND wait_event = 'ParallelCreateIndexScan'}) or die 'the workers do not end';
+	return;
+}
+
+# How workers are made to work: the leader waits in a job that it has posted until its workers have done it.
 sub build_together
 {
 	my ($workers, $create, @settings) = @_;
@@ -83,10 +92,12 @@ sub build_together
 		"SET ann.stop_at = 'build.posted=11,build.helping=12,build.placing=13,build.reading=14'", $create);
 	wait_at(11, 1);
 	wait_at(12, $workers);
-	release($_) for 11, 12;
+	let_work(12, $workers);
+	release(11);
 	wait_at(13, 1);
 	wait_at(14, $workers);
-	release($_) for 14, 13;
+	let_work(14, $workers);
+	release(13);
 	$session->finish;
 	like($said, qr/: @{[ $workers + 1 ]} processes have read the table/, "$create: $workers workers have");
 	return;
