@@ -88,7 +88,7 @@ VACUUM t;
 DELETE FROM t WHERE v <-> array_fill(0::real, ARRAY[8])::vector < 4;
 VACUUM t;
 INSERT INTO t VALUES (array_fill(1::real, ARRAY[8])::vector);
-SELECT look(), ann_index_check('t_i');
+SELECT split_part(look(), ',', 1) AS look, ann_index_check('t_i');
 REINDEX INDEX t_i;
 ALTER INDEX t_i SET (lists = 262145);
 ALTER INDEX t_i SET (rabitq_bits = 5);

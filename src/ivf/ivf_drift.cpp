@@ -48,7 +48,8 @@ class Regrouping {
 
   // Decides by what the directory says. False: there is nothing to do.
   bool MakePlans() {
-    if (view_.frame->shape.lists < 2) return false;
+    // Centroids that the user gave stay as they were given.
+    if (view_.frame->shape.lists < 2 || CentroidsOptionOf(view_.rel) != nullptr) return false;
     ReadDirectory();
     double rows = 0, squares = 0, telling = 0;
     uint32_t lists = 0;
