@@ -370,10 +370,12 @@ for my $name (@names)
 {
 	my ($rows, $op) = ("${name}_rows", $indexes{$name}{op});
 	is(sql("SELECT unordered('$rows', '$op', 20, '${name}_queries')"), 0, "$name: rows in order");
-	my $recall = sql("SELECT recall('$rows', '$op', 10, '${name}_queries')");
+	# One list of five, ivfflat's default, finds about half of them, and which half is chance.
+	my $found = "SET ivfflat.probes = 3; SELECT recall('$rows', '$op', 10, '${name}_queries')";
+	my $recall = sql($found);
 	my $stats = sql("SELECT concat_ws(', ', 'rows ' || rows, 'nodes ' || nodes, 'chunks ' || chain_chunks, 'lists ' || lists) FROM ann_index_stats('$name')");
 	sql("REINDEX INDEX $name");
-	my $fresh = sql("SELECT recall('$rows', '$op', 10, '${name}_queries')");
+	my $fresh = sql($found);
 	cmp_ok($recall, '>=', $fresh - 0.03, "$name: recall\@10 $recall, of a fresh index $fresh; $stats");
 }
 
