@@ -103,7 +103,7 @@ run_demo_unit() {
   tally demo "$log" "$(count ' \.\.\. ok$' "$log")" "$(count ' \.\.\. (FAIL|ERROR)$' "$log")" $rc
 }
 
-# The benchmark's own tests need numpy, which `make deps` gives to the system's Python.
+# The benchmark's own tests need numpy and psycopg, which `make deps` gives to the system's Python.
 run_bench_unit() {
   local log=$logs/bench.log rc=0 python=python3
   "$python" -c 'import numpy' 2>/dev/null || python=/usr/bin/python3

@@ -1,7 +1,7 @@
 # make deps, test, lint and the unit tests. test/README.md says what each suite proves.
 PGMAJOR = $(or $(shell $(PG_CONFIG) --version 2>/dev/null | sed 's/[^0-9]*\([0-9]*\).*/\1/'),15)
 DEPS = g++ make postgresql-$(PGMAJOR) postgresql-server-dev-$(PGMAJOR) libhwy-dev libboost-dev \
-       libgtest-dev libipc-run-perl clang-format-14 python3 python3-venv python3-numpy libopenblas0-pthread
+       libgtest-dev libipc-run-perl clang-format-14 python3 python3-venv python3-numpy python3-psycopg libopenblas0-pthread
 
 .PHONY: deps test test-storm test-units test-sanitize lint unit hooks sanitize
 deps:

@@ -2,6 +2,7 @@
 use strict;
 use warnings;
 use Test::More;
+use File::Path qw(remove_tree);
 use AnnTest qw(new_node load_random is_intact no_crash psql_code orphans);
 
 my $node = new_node('ivf_shortage');
@@ -44,6 +45,8 @@ SELECT ann_retrain('t_v')});
 SKIP:
 {
 	my $small = $ENV{ANN_SMALL_DISK} or skip 'no small disk may be mounted here', 30;
+	# What another test has left there.
+	remove_tree($small, { keep_root => 1 });
 	mkdir("$small/space") or die "cannot make a folder: $!";
 	$node->safe_psql('postgres', "CREATE TABLESPACE small LOCATION '$small/space'");
 	my $folder = $node->safe_psql('postgres', q{SELECT 'pg_tblspc/' || t.oid || '/' || f || '/' || d.oid
