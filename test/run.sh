@@ -106,7 +106,7 @@ run_demo_unit() {
 # The benchmark's own tests need numpy and psycopg, which `make deps` gives to the system's Python.
 run_bench_unit() {
   local log=$logs/bench.log rc=0 python=python3
-  "$python" -c 'import numpy' 2>/dev/null || python=/usr/bin/python3
+  "$python" -c 'import numpy, psycopg' 2>/dev/null || python=/usr/bin/python3
   "$python" -m unittest -v bench/test_bench.py >"$log" 2>&1 || rc=$?
   tally bench "$log" "$(count ' \.\.\. ok$' "$log")" "$(count ' \.\.\. (FAIL|ERROR)$' "$log")" $rc
 }
