@@ -121,8 +121,9 @@ sub beside
 my $insert = 'INSERT INTO t SELECT 50000 + id, v FROM pool WHERE id % 20 = 0 AND wait_for(id = 1000)';
 sub scan_from
 {
-	my ($id) = @_;
-	return "SELECT count(*) - count(DISTINCT id), count(*) - (SELECT count(*) FROM t) FROM (SELECT id, wait_for(row_number() OVER () = 100) FROM
+	my ($id, $after) = @_;
+	$after //= 100;
+	return "SELECT count(*) - count(DISTINCT id), count(*) - (SELECT count(*) FROM t) FROM (SELECT id, wait_for(row_number() OVER () = $after) FROM
 	  (SELECT id FROM t ORDER BY v <-> (SELECT v FROM pool WHERE id = $id)) a) b";
 }
 
@@ -150,6 +151,24 @@ for my $point ('split.found', 'split.copied', 'split.switched', 'merge.copied', 
 	every_row('<->', "$point, cancelled and vacuumed");
 }
 
+# A scan that has read a list, but not the one into which it is merged then.
+sql(q{
+DROP TABLE t;
+CREATE TABLE t (id int, v vector(16));
+INSERT INTO t SELECT i, placed(i % 3 * 10, 16) FROM generate_series(1, 900) i;
+CREATE INDEX t_v ON t USING ivf (v vector_l2_ops) WITH (lists = 3);
+DELETE FROM t WHERE id % 3 = 2 AND id > 20});
+my ($held, $out) = ('', '');
+my $holder = in_background(\$held, 'SELECT pg_advisory_lock(2)', 'SELECT pg_sleep(10000)');
+wait_for_lock('true');
+my $scan = in_background(\$out, 'SET enable_seqscan = off; SET enable_sort = off; SET ivf.probes = 1', scan_from(2, 1) =~ s/pool/t/r);
+wait_for_lock('false');
+sql('VACUUM t');
+is(lists('t_v'), 2, 'a list is merged');
+sql(q{SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND objid = 2 AND granted});
+$_->finish for $scan, $holder;
+is($out, "0|0\n", 'a scan that has read it gives each row once');
+
 # An insert that has chosen its list and the list's last page, when the list is split or merged.
 for my $kind ('split', 'merge')
 {
@@ -162,6 +181,26 @@ for my $kind ('split', 'merge')
 		}, 'INSERT INTO t SELECT 60000, v FROM pool WHERE id = 10200'), '', "$kind: an insert on its way");
 	isnt(lists('t_v'), $lists, "$kind: there are other lists");
 	every_row('<->', "$kind, an insert on its way");
+}
+
+# The same while the list's old pages are there still.
+for my $kind ('split', 'merge')
+{
+	crowd('lists = 20');
+	sql('VACUUM t; DELETE FROM t WHERE id > 10000 AND id % 200 <> 0') if $kind eq 'merge';
+	my ($held, $vacuum) = ('', '');
+	my @others = in_background(\$held, 'SELECT pg_advisory_lock(2)', 'SELECT pg_sleep(10000)');
+	wait_for_lock('true');
+	is(at_stop($node, 'insert.listed', 1, sub {
+			push @others, in_background(\$vacuum, "SET ann.stop_at = '$kind.switched=2'", 'VACUUM t');
+			wait_for_lock('false');
+			sql(q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'holder1'});
+			$node->poll_query_until('postgres', q{SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'stopped')}) or die 'it does not end';
+			sql(q{SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND objid = 2 AND granted});
+		}, 'INSERT INTO t SELECT 60000 + id, v FROM pool WHERE id IN (10200, 10201)'), '', "$kind: an insert that knows the old pages");
+	$_->finish for @others;
+	is($vacuum, '', "$kind: the vacuum goes on");
+	every_row('<->', "$kind, an insert that knows the old pages");
 }
 
 # A scan within a list that is split meanwhile.
