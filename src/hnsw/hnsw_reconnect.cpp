@@ -31,7 +31,10 @@ class Reconnection {
     met_[entry] = kPending;
     pending_ = 1;
     for (; pending_ > 0; tour_number_ += tour_number_ < kLate) {
+      const uint64_t before = followed_;
       tour_.ForNodePages([this](BlockNumber block) { FollowLinks(block); });
+      // Links of a damaged list may lead to where there are no nodes.
+      if (followed_ == before) break;
     }
     tour_.ForNodePages([&](BlockNumber block) { TakeInLost(block, loners); });
     graph_.ReportHits();
@@ -66,6 +69,7 @@ class Reconnection {
       if (met_[id] != kPending) continue;
       met_[id] = tour_number_;
       --pending_;
+      ++followed_;
       const format::NodeSlot* node = view_.Node(tour_.image(), id - first);
       if (!there || node->state == SlotState::kFree) continue;
       const NodeId* links = view_.Links(node);
@@ -154,6 +158,7 @@ class Reconnection {
   VecOf<uint8_t, Alloc> met_;  // by node
   VecOf<NodeId, Alloc> stack_;
   uint64_t pending_ = 0;
+  uint64_t followed_ = 0;
   uint8_t tour_number_ = kFirstTour;
 };
 

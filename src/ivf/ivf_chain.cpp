@@ -65,12 +65,14 @@ bool ListReader::Next(ListRow* row) {
   }
 }
 
-bool ListReader::IsComplete(const char* tail) {
+bool ListReader::IsComplete(const char* tail) const {
   const SegmentHeader* segment = SegmentOn(const_cast<char*>(tail));
-  if (segment->next != 0 || segment->rows != read_) return false;
+  return segment->next == 0 && segment->rows == read_;
+}
+
+void ListReader::NoteTail(const char* tail) {
   std::memcpy(image_, tail, format::kPageSize);
   NotePages(view_, {InvalidBuffer, image_, at_}, pages_);
-  return true;
 }
 
 void ListReader::ExtractRow(uint32_t row, ListRow* out) {

@@ -37,9 +37,10 @@ class ListReader {
 
   // The page that Next has come to.
   BlockNumber at() const { return at_; }
-  // Whether all that a list whose last page looks like this holds has been read. If so the page
-  // counts as read for pages().
-  bool IsComplete(const char* tail);
+  // Whether all that a list whose last page looks like this holds has been read.
+  bool IsComplete(const char* tail) const;
+  // That last page, too, counts as read to its end.
+  void NoteTail(const char* tail);
   // The pages that have been read to the end: code pages, records.
   const OwnedPages& pages() const { return pages_; }
 

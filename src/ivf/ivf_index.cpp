@@ -346,15 +346,19 @@ bool ReadStream(Relation rel, const IvfFrame& shape, float* floats, size_t from,
   return std::all_of(floats + from, floats + to, [](float x) { return std::isfinite(x); });
 }
 
-// Which lists of a frame are in use. False: its pages are of another epoch by now. Locks: the
-// directory (L2), one page at a time.
+// Which lists of a frame were in use at its revision: what was retired since is left in, so that
+// who comes to it learns that there are others. False: the pages are of another epoch by now.
+// Locks: the directory (L2), one page at a time.
 bool ReadStates(Relation rel, const IvfFrame& shape, uint8_t* in_use) {
+  pg::StopPoint("frame.states");
   for (uint32_t start = 0; start < shape.lists; start += format::kEntriesPerPage) {
     const pg::PageRef page = ReadInFile(rel, EntryAt(shape, start).block, BUFFER_LOCK_SHARE);
     const bool right = IsPartOf(page.page, PageKind::kDirectory, shape);
     const uint32_t n = std::min(shape.lists - start, format::kEntriesPerPage);
     for (uint32_t i = 0; right && i < n; ++i) {
-      in_use[start + i] = EntryOn(page.page, i)->state == format::ListState::kInUse;
+      const format::ListEntry& entry = *EntryOn(page.page, i);
+      in_use[start + i] =
+          entry.state == format::ListState::kInUse || entry.revision > shape.revision;
     }
     pg::Release(page);
     if (!right) return false;
@@ -504,8 +508,9 @@ bool ReadEntry(Relation rel, const IvfFrame& shape, uint32_t list, format::ListE
   return right;
 }
 
-void ChainGuard::Fail(BlockNumber block) const {
-  pg::ReportCorrupted(rel_, block, "a list runs in a circle");
+void ChainGuard::LookAgain(BlockNumber block) {
+  most_ = RelationGetNumberOfBlocks(rel_);
+  if (passed_ > most_) pg::ReportCorrupted(rel_, block, "a list runs in a circle");
 }
 
 bool IsSegmentOf(const char* page, uint32_t list, uint32_t generation) {

@@ -170,18 +170,19 @@ inline format::RecordsHeader* RecordsOn(char* page) {
 }
 
 // Counts the code pages of a chain. Errors: ERRCODE_INDEX_CORRUPTED when there are more than the
-// file has pages: it runs in a circle.
+// file has pages, which may have grown meanwhile: it runs in a circle.
 class ChainGuard {
  public:
-  explicit ChainGuard(Relation rel) : rel_(rel), left_(RelationGetNumberOfBlocks(rel)) {}
+  explicit ChainGuard(Relation rel) : rel_(rel), most_(RelationGetNumberOfBlocks(rel)) {}
   void Pass(BlockNumber block) {
-    if (left_-- == 0) Fail(block);
+    if (passed_++ == most_) LookAgain(block);
   }
 
  private:
-  [[noreturn]] void Fail(BlockNumber block) const;
+  void LookAgain(BlockNumber block);
   Relation rel_;
-  BlockNumber left_;
+  BlockNumber passed_ = 0;
+  BlockNumber most_;
 };
 
 // Whether a page is a code page of this list and generation; else the list has other pages now.

@@ -94,6 +94,8 @@ float Threshold(const ScanState& s) {
 
 // Notes a key that may be among the least. True: it is, as far as is known.
 bool NoteKey(ScanState& s, float key) {
+  // Of rows that are read again it was noted before.
+  if (s.exact) return false;
   if (s.top.size() >= s.target) {
     if (!(key < s.top.front())) return false;
     std::pop_heap(s.top.begin(), s.top.end());

@@ -48,6 +48,7 @@ class Mover {
         pg::ReadPage(view_.rel, rows_.at(), BUFFER_LOCK_EXCLUSIVE, PageKind::kCodes);
     const bool complete = rows_.IsComplete(tail.page);
     if (complete) {
+      rows_.NoteTail(tail.page);
       pg::PageEdit edit = pg::PageEdit::Begin(view_.rel);
       ListEntry* entry =
           EntryOn(edit.EditTo(directory, format::kPageBody, format::kPageBody), at.index);

@@ -19,6 +19,7 @@
 #include "ivf/ivf_rows.hpp"
 #include "ivf/ivf_sort.hpp"
 #include "ivf/ivf_space.hpp"
+#include "ivf/ivf_split.hpp"
 #include "ivf/ivf_train.hpp"
 #include "ivf/ivf_write.hpp"
 
@@ -408,7 +409,7 @@ namespace {
 // would follow with as many splits changes nothing.
 bool HasNoSlots(const IndexView& view, double rows) {
   const IvfFrame& shape = view.frame->shape;
-  return shape.lists > 1 && shape.lists + 2 > shape.slots &&
+  return shape.lists > 1 && SlotsInARow(shape) < 2 &&
          (rows >= kGrownWithoutSlots * static_cast<double>(view.meta.trained_rows) ||
           shape.revision >= shape.slots / 8);
 }

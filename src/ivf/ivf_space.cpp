@@ -27,13 +27,18 @@ pg::PageRef TakePage(Relation rel) {
     }
     ReleaseBuffer(buffer);
   }
-  // L5, then the new page (L6), which nobody else knows.
-  LockRelationForExtension(rel, ExclusiveLock);
-  const Buffer buffer = ReadBuffer(rel, P_NEW);
-  pg::UnitDone();
-  LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
-  UnlockRelationForExtension(rel, ExclusiveLock);
-  return {buffer, BufferGetPage(buffer), BufferGetBlockNumber(buffer)};
+  // L5, then the new page (L6), which nobody else knows, but for who asks a map from before a
+  // crash.
+  for (;;) {
+    LockRelationForExtension(rel, ExclusiveLock);
+    const Buffer buffer = ReadBuffer(rel, P_NEW);
+    pg::UnitDone();
+    LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
+    UnlockRelationForExtension(rel, ExclusiveLock);
+    const pg::PageRef page{buffer, BufferGetPage(buffer), BufferGetBlockNumber(buffer)};
+    if (pg::IsBlank(page.page)) return page;
+    pg::Release(page);
+  }
 }
 
 void GiveBack(Relation rel, const pg::PageRef& page) {

@@ -28,6 +28,12 @@ void Tick(void*, cluster::Phase, uint64_t, uint64_t) { pg::VacuumDelay(); }
 
 }  // namespace
 
+uint32_t SlotsInARow(const IvfFrame& shape) {
+  const uint32_t left = format::kEntriesPerPage - shape.lists % format::kEntriesPerPage;
+  const uint32_t free = shape.slots - shape.lists;
+  return std::max(std::min(left, free), free > left ? free - left : 0);
+}
+
 // What was found in a list.
 struct Regrouper::Look {
   uint32_t rows;
@@ -212,6 +218,8 @@ bool Regrouper::SplitIn(uint32_t list, uint32_t wanted, double most, MemoryConte
                          (view_.frame->codec.row_bytes() + view_.meta.record_bytes);
   const size_t fit = size_t{1024} * maintenance_work_mem / kSegmentsShare / segment;
   wanted = static_cast<uint32_t>(std::min<size_t>(wanted, std::max<size_t>(fit, 2)));
+  wanted = std::min(wanted, SlotsInARow(view_.frame->shape));
+  if (wanted < 2) return false;
   const Look look = LookAt(list, entry, wanted, context);
   Parts parts{};
   if (look.mean_square > most) parts = FindParts(list, wanted, look, context);
@@ -219,7 +227,6 @@ bool Regrouper::SplitIn(uint32_t list, uint32_t wanted, double most, MemoryConte
     NoteLook(list, look, look.mean_square > most);
     return true;
   }
-  if (parts.first + parts.n > view_.frame->shape.slots) return false;
   WriteCentroids(parts);
   pg::StopPoint("split.found");
   ListReader reader(view_, *view_.frame, list, context);
@@ -271,6 +278,12 @@ class Locked {
     pages_[n_++] = tail;
     return reader->IsComplete(tail.page);
   }
+  // The last pages of both lists count as read, once both are complete.
+  void NoteTails(ListReader* reader, ListReader* other) {
+    uint32_t i = directories_;
+    if (reader != nullptr) reader->NoteTail(pages_[i++].page);
+    if (other != nullptr) other->NoteTail(pages_[i++].page);
+  }
 
   // The meta page (L1) and those of the directory are to be written.
   void Edit(pg::PageEdit& edit) {
@@ -319,6 +332,7 @@ bool Regrouper::SwitchToParts(uint32_t list, ListReader& reader, const Parts& pa
   Locked locked(view_, list, parts.first);
   const bool complete = locked.IsComplete(&reader, true);
   if (complete) {
+    locked.NoteTails(&reader, nullptr);
     pg::PageEdit edit = pg::PageEdit::Begin(view_.rel);
     locked.Edit(edit);
     locked.shape()->lists = parts.first + parts.n;
@@ -354,16 +368,25 @@ void Regrouper::Merge(uint32_t list, uint32_t into) {
 }
 
 void Regrouper::MergeIn(uint32_t list, uint32_t into, MemoryContext context) {
-  const ListEntry from = EntryOf(list), to = EntryOf(into);
+  const ListEntry to = EntryOf(into);
   const Frame& frame = *view_.frame;
   ListReader from_reader(view_, frame, list, context), to_reader(view_, frame, into, context);
-  ListReader* leaving = from.head != 0 ? &from_reader : nullptr;
-  ListReader* staying = to.head != 0 ? &to_reader : nullptr;
-  if (leaving != nullptr) from_reader.Start(from);
-  if (staying != nullptr) to_reader.Start(to);
+  // Null: the list has no pages so far.
+  ListReader* leaving = nullptr;
+  ListReader* staying = nullptr;
+  const auto start = [this](uint32_t which, ListReader& reader) -> ListReader* {
+    const ListEntry entry = EntryOf(which);
+    if (entry.head == 0) return nullptr;
+    reader.Start(entry);
+    return &reader;
+  };
   ChainBuilder chain(view_, frame.codec, into, to.generation + 1, context);
   double spread = static_cast<double>(to.mean_square) * to.live;
   do {
+    pg::VacuumDelay();
+    // Somebody may have added the first page meanwhile.
+    if (leaving == nullptr) leaving = start(list, from_reader);
+    if (staying == nullptr) staying = start(into, to_reader);
     ListRow row;
     while (staying != nullptr && staying->Next(&row)) chain.Add(row.tid, row.code, row.second);
     while (leaving != nullptr && leaving->Next(&row)) {
@@ -387,6 +410,7 @@ bool Regrouper::SwitchToOne(uint32_t list, ListReader* leaving, uint32_t into, L
   Locked locked(view_, list, into);
   const bool complete = locked.IsComplete(leaving, true) && locked.IsComplete(staying, false);
   if (complete) {
+    locked.NoteTails(leaving, staying);
     pg::PageEdit edit = pg::PageEdit::Begin(view_.rel);
     locked.Edit(edit);
     const uint32_t rows = chain.rows();

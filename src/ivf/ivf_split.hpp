@@ -15,6 +15,10 @@ struct MovingRow {
   uint8_t* second;  // null: there is none
 };
 
+// Parts that a list of the frame can still be split into: slots in use, on one page of the
+// directory, of which what is left of the present one may be passed over.
+uint32_t SlotsInARow(const format::IvfFrame& shape);
+
 // Moves rows between the lists in use of an index, while others read and write. Only under the
 // table's lock for vacuum. Vectors are read by the active snapshot, which must protect what it
 // sees; those of rows that it does not see are taken from their codes.

@@ -63,6 +63,8 @@ class Reader {
   }
 
   const Fault& fault() const { return fault_; }
+  // The fault is that the table has no rows.
+  bool is_empty() const { return is_empty_; }
   uint32_t count() const { return static_cast<uint32_t>(places_.size()); }
   const float* floats() const { return floats_.data(); }
 
@@ -236,6 +238,7 @@ class Reader {
 
   bool CheckNumber() {
     if (count() > 0) return true;
+    is_empty_ = true;
     return Fail(ERRCODE_INVALID_PARAMETER_VALUE, "It has no rows.",
                 "Each row is a list. Fill it first.");
   }
@@ -270,6 +273,7 @@ class Reader {
   VecOf<float, Alloc> floats_;
   VecOf<Place, Alloc> places_;
   Fault fault_{};
+  bool is_empty_ = false;
 };
 
 }  // namespace
@@ -287,16 +291,19 @@ const UserCentroids* ReadUserCentroids(const IndexView& view, Relation heap, int
                                        MemoryContext context, bool* failed) {
   *failed = false;
   const char* value = CentroidsOptionOf(view.rel);
-  if (value == nullptr) return nullptr;
+  // pg_upgrade makes indexes of empty tables, and puts the old files in their place.
+  if (value == nullptr || IsBinaryUpgrade) return nullptr;
   Reader& reader = *pg::Construct<Reader>(pg::AllocZero<Reader>(context, 1), view,
                                           heap->rd_rel->relowner, value, context);
   if (!reader.Read()) {
+    // A schema without its data is restored so, and tables are emptied together.
+    if (reader.is_empty() && RelationGetNumberOfBlocks(heap) == 0) elevel = WARNING;
     const Fault& fault = reader.fault();
     ereport(elevel, (errcode(fault.code),
                      errmsg("\"%s\" cannot give the centroids of index \"%s\"", value,
                             RelationGetRelationName(view.rel)),
                      errdetail("%s", fault.detail), errhint("%s", fault.hint)));
-    *failed = true;
+    *failed = elevel < ERROR;
     return nullptr;
   }
   UserCentroids* centroids = pg::AllocZero<UserCentroids>(context, 1);

@@ -203,6 +203,39 @@ for my $kind ('split', 'merge')
 	every_row('<->', "$kind, an insert that knows the old pages");
 }
 
+my $go = sub { sql(q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'holder1'}) };
+
+# A backend that has read the meta page, but not yet which lists are in use.
+for my $kind ('split', 'merge')
+{
+	crowd('lists = 20');
+	sql('VACUUM t; DELETE FROM t WHERE id > 10000 AND id % 200 <> 0') if $kind eq 'merge';
+	is(at_stop($node, 'frame.states', 1, sub { sql('VACUUM t'); $go->() }, 'SET enable_seqscan = off; SET enable_sort = off',
+			'SELECT count(*) - (SELECT count(*) FROM t) FROM (SELECT id FROM t ORDER BY v <-> (SELECT v FROM pool WHERE id = 10001)) a'),
+		"0\n", "$kind: a scan that learns of the lists meanwhile gives every row");
+}
+
+# Rows for a list that is empty, and for those that it may be merged into, after they were copied. Codes without records, so that
+# pages are freed beside each other.
+for my $stays (0, 1)
+{
+	sql(qq{
+DROP TABLE t;
+CREATE TABLE t (id int, v vector(16));
+INSERT INTO t SELECT i, placed(i % 4 * 10, 16) FROM generate_series(1, 1600) i;
+CREATE INDEX t_v ON t USING ivf (v vector_l2_ops) WITH (lists = 4, quantizer = flat);
+DELETE FROM t WHERE id % 4 = 3 AND id > $stays * 40});
+	is(at_stop($node, 'merge.copied', 1, sub { sql('INSERT INTO t SELECT 9000 + i, placed(i % 4 * 10, 16) FROM generate_series(1, 8) i'); $go->() },
+			"SET statement_timeout = '5min'", 'VACUUM (INDEX_CLEANUP ON) t'), '', "rows for a list of @{[ 10 * $stays ]} and its neighbours while it is merged");
+	every_row('<->', "a list of @{[ 10 * $stays ]} is merged beside inserts");
+}
+
+# A list that grows by more pages than the file had, while somebody reads it.
+sql('DROP TABLE t; CREATE TABLE t (id int, v vector(16)); CREATE INDEX t_v ON t USING ivfflat (v vector_l2_ops); INSERT INTO t SELECT * FROM pool WHERE id <= 500');
+is(at_stop($node, 'scan.segment', 1, sub { sql('INSERT INTO t SELECT 100000 + i, v FROM pool, generate_series(1, 2) i'); $go->() },
+		'SET enable_seqscan = off; SET enable_sort = off', 'SELECT id FROM t ORDER BY v <-> (SELECT v FROM pool WHERE id = 7) LIMIT 1'),
+	"7\n", 'a list that grows is no circle');
+
 # A scan within a list that is split meanwhile.
 crowd('lists = 20');
 is(at_stop($node, 'scan.segment', 2, sub {
