@@ -3,7 +3,9 @@ EXTENSION = ann
 EXTVERSION = 0.1.0
 MODULE_big = ann
 OBJS = $(patsubst %.cpp,%.o,$(sort $(wildcard src/*/*.cpp)))
-DATA = $(sort $(wildcard sql/ann--*.sql))
+# The installation script is put together from its parts, in order of their names.
+INSTALL_SQL = sql/ann--$(EXTVERSION).sql
+DATA = $(INSTALL_SQL)
 
 # The C++ driver links, so that the C++ runtime is found; no JIT bitcode: hot code sits behind
 # function pointers and PGXS passes no C++20 flag to clang.
@@ -22,7 +24,7 @@ REGRESS = $(filter-out ann--%,$(patsubst sql/%.sql,%,$(sort $(wildcard sql/*.sql
 REGRESS_OPTS = --load-extension=ann
 ISOLATION = $(patsubst test/isolation/specs/%.spec,%,$(sort $(wildcard test/isolation/specs/*.spec)))
 ISOLATION_OPTS = --inputdir=test/isolation --load-extension=ann
-EXTRA_CLEAN = build tmp_install tmp_install_* tmp_check results output_iso $(OBJS:.o=.d)
+EXTRA_CLEAN = $(INSTALL_SQL) build tmp_install tmp_install_* tmp_check results output_iso $(OBJS:.o=.d)
 
 .DEFAULT_GOAL := all
 PG_CONFIG ?= pg_config
@@ -36,6 +38,10 @@ include $(PGXS)
 	$(CXX) $(CXXFLAGS) $(CPPFLAGS) -MMD -MP -MF $(@:.o=.d) -c -o $@ $<
 -include $(OBJS:.o=.d)
 endif
+
+all install: $(INSTALL_SQL)
+$(INSTALL_SQL): $(sort $(wildcard sql/ann/*.sql))
+	@for part in $^; do cat $$part && echo; done >$@.new && mv $@.new $@
 
 include test/test.mk
 include demo/demo.mk

@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "simd/simd.hpp"
-#include "types/vector_type.hpp"
+#include "types/dense_type.hpp"
 
 namespace ann::am {
 
@@ -31,7 +31,7 @@ const float* AnyVectorFloats(Datum datum, uint32_t* dims) {
   const auto* vector = reinterpret_cast<const types::Vector*>(
       pg_detoast_datum(reinterpret_cast<struct varlena*>(DatumGetPointer(datum))));
   if (vector->dims < 1 || VARSIZE(vector) != types::VectorBytes(vector->dims)) {
-    types::ReportDamagedVector(VARSIZE(vector));
+    types::ReportDamaged("vector", VARSIZE(vector));
   }
   *dims = static_cast<uint32_t>(vector->dims);
   return vector->values;
@@ -40,7 +40,7 @@ const float* AnyVectorFloats(Datum datum, uint32_t* dims) {
 const float* VectorFloats(Datum datum, uint32_t dims) {
   uint32_t found;
   const float* x = AnyVectorFloats(datum, &found);
-  types::CheckExpectedDims(static_cast<int>(dims), static_cast<int>(found));
+  types::CheckExpectedDims<float>(static_cast<int>(dims), static_cast<int>(found));
   return x;
 }
 

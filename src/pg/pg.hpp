@@ -69,6 +69,7 @@ extern "C" {
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/jsonb.h"
 #include "utils/numeric.h"
 #include "utils/regproc.h"
 #include "utils/rel.h"

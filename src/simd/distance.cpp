@@ -17,87 +17,13 @@
 #include <hwy/highway.h>
 
 #include "simd/distance.hpp"
+#include "simd/distance_sums.hpp"
 #include "simd/kernel_tables.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace ann::simd {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
-
-using Floats = hn::ScalableTag<float>;
-using Vec = hn::Vec<Floats>;
-constexpr Floats kTag;
-constexpr size_t kLanes = hn::MaxLanes(kTag);
-
-// AVX2's masked load of floats does not fault although Highway says so for its other types.
-constexpr bool kMasks = !HWY_MEM_OPS_MIGHT_FAULT || HWY_TARGET == HWY_AVX2;
-constexpr bool kAlignsRows = kMasks && kLanes * sizeof(float) == 64;
-
-struct L2Terms {
-  HWY_INLINE Vec Add(Vec sum, Vec a, Vec b) const {
-    const Vec diff = hn::Sub(a, b);
-    return hn::MulAdd(diff, diff, sum);
-  }
-  HWY_INLINE float One(float a, float b) const { return (a - b) * (a - b); }
-};
-
-struct ProductTerms {
-  HWY_INLINE Vec Add(Vec sum, Vec a, Vec b) const { return hn::MulAdd(a, b, sum); }
-  HWY_INLINE float One(float a, float b) const { return a * b; }
-};
-
-struct L1Terms {
-  HWY_INLINE Vec Add(Vec sum, Vec a, Vec b) const { return hn::Add(sum, hn::Abs(hn::Sub(a, b))); }
-  HWY_INLINE float One(float a, float b) const { return a > b ? a - b : -(a - b); }
-};
-
-// One sum over both rows, in four vectors and a scalar for the tail of targets without masks. Named
-// members, not an array: GCC 12 keeps an array in memory.
-template <class Terms>
-class Sum {
- public:
-  HWY_INLINE Sum()
-      : s0_(hn::Zero(kTag)), s1_(hn::Zero(kTag)), s2_(hn::Zero(kTag)), s3_(hn::Zero(kTag)) {}
-  template <int kWay>
-  HWY_INLINE void Add(Vec a, Vec b) {
-    if constexpr (kWay == 0) s0_ = Terms().Add(s0_, a, b);
-    if constexpr (kWay == 1) s1_ = Terms().Add(s1_, a, b);
-    if constexpr (kWay == 2) s2_ = Terms().Add(s2_, a, b);
-    if constexpr (kWay == 3) s3_ = Terms().Add(s3_, a, b);
-  }
-  HWY_INLINE void AddOne(float a, float b) { rest_ += Terms().One(a, b); }
-  HWY_INLINE float Total() const {
-    const Vec total = hn::Add(hn::Add(s0_, s1_), hn::Add(s2_, s3_));
-    const float sum = hn::GetLane(hn::SumOfLanes(kTag, total));
-    return kMasks ? sum : sum + rest_;
-  }
-
- private:
-  Vec s0_, s1_, s2_, s3_;
-  float rest_ = 0;
-};
-
-// The three sums of the cosine are products: a with b, a with a, b with b.
-class CosineSum {
- public:
-  // Written out: an implicit constructor would be compiled without the target's instructions.
-  HWY_INLINE CosineSum() {}
-  template <int kWay>
-  HWY_INLINE void Add(Vec a, Vec b) {
-    ab_.template Add<kWay>(a, b);
-    aa_.template Add<kWay>(a, a);
-    bb_.template Add<kWay>(b, b);
-  }
-  HWY_INLINE void AddOne(float a, float b) {
-    ab_.AddOne(a, b);
-    aa_.AddOne(a, a);
-    bb_.AddOne(b, b);
-  }
-  HWY_INLINE CosineParts Total() const { return {ab_.Total(), aa_.Total(), bb_.Total()}; }
-
- private:
-  Sum<ProductTerms> ab_, aa_, bb_;
-};
 
 template <int kWay, class Sums>
 HWY_INLINE void AddMasked(Sums& sums, const float* a, const float* b, size_t n) {

@@ -3,9 +3,11 @@
 
 #include <cstdint>
 
+#include "simd/bits.hpp"
 #include "simd/block.hpp"
 #include "simd/code.hpp"
 #include "simd/distance.hpp"
+#include "simd/half.hpp"
 #include "simd/panel.hpp"
 #include "simd/transform.hpp"
 
@@ -13,6 +15,8 @@ namespace ann::simd::internal {
 
 // Compiled for the build's baseline: the tables' state before InitKernels().
 extern const FloatKernels kBaselineFloats;
+extern const HalfKernels kBaselineHalves;
+extern const BitKernels kBaselineBits;
 extern const TransformKernels kBaselineTransforms;
 extern const PanelKernels kBaselinePanels;
 extern const BlockKernels kBaselineBlocks;
@@ -29,6 +33,8 @@ extern const CodeKernels kNeonDotCodes;
 
 // The tables of the best Highway target that is in `hwy_targets` (HWY_* bits).
 const FloatKernels* FloatTable(int64_t hwy_targets);
+const HalfKernels* HalfTable(int64_t hwy_targets);
+const BitKernels* BitTable(int64_t hwy_targets);
 const TransformKernels* TransformTable(int64_t hwy_targets);
 const PanelKernels* PanelTable(int64_t hwy_targets);
 const BlockKernels* BlockTable(int64_t hwy_targets);

@@ -53,11 +53,15 @@ bool IsAvailable(const Target& target, const CpuFeatures& cpu, int64_t hwy_targe
 void Select(const Target& target, int64_t hwy_supported) {
   if (target.hwy_target == 0) {
     internal::active_floats = &internal::kBaselineFloats;
+    internal::active_halves = &internal::kBaselineHalves;
+    internal::active_bits = &internal::kBaselineBits;
     internal::active_transforms = &internal::kBaselineTransforms;
     internal::active_panels = &internal::kBaselinePanels;
     internal::active_blocks = &internal::kBaselineBlocks;
   } else {
     internal::active_floats = internal::FloatTable(target.hwy_target);
+    internal::active_halves = internal::HalfTable(target.hwy_target);
+    internal::active_bits = internal::BitTable(target.hwy_target);
     internal::active_transforms = internal::TransformTable(target.hwy_target);
     internal::active_panels = internal::PanelTable(target.hwy_target);
     internal::active_blocks = internal::BlockTable(target.hwy_target);
@@ -72,6 +76,8 @@ void Select(const Target& target, int64_t hwy_supported) {
 
 namespace internal {
 constinit const FloatKernels* active_floats = &kBaselineFloats;
+constinit const HalfKernels* active_halves = &kBaselineHalves;
+constinit const BitKernels* active_bits = &kBaselineBits;
 constinit const CodeKernels* active_codes = &kPortableCodes;
 constinit const TransformKernels* active_transforms = &kBaselineTransforms;
 constinit const PanelKernels* active_panels = &kBaselinePanels;

@@ -5,9 +5,11 @@
 
 #include <span>
 
+#include "simd/bits.hpp"
 #include "simd/block.hpp"
 #include "simd/code.hpp"
 #include "simd/distance.hpp"
+#include "simd/half.hpp"
 #include "simd/panel.hpp"
 #include "simd/transform.hpp"
 
@@ -30,6 +32,8 @@ std::span<const char* const> Targets();
 
 namespace internal {
 extern const FloatKernels* active_floats;
+extern const HalfKernels* active_halves;
+extern const BitKernels* active_bits;
 extern const CodeKernels* active_codes;
 extern const TransformKernels* active_transforms;
 extern const PanelKernels* active_panels;
@@ -37,6 +41,8 @@ extern const BlockKernels* active_blocks;
 }  // namespace internal
 
 inline const FloatKernels& Floats() { return *internal::active_floats; }
+inline const HalfKernels& Halves() { return *internal::active_halves; }
+inline const BitKernels& Bits() { return *internal::active_bits; }
 inline const CodeKernels& Codes() { return *internal::active_codes; }
 inline const TransformKernels& Transforms() { return *internal::active_transforms; }
 inline const PanelKernels& Panels() { return *internal::active_panels; }

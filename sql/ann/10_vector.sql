@@ -1,30 +1,3 @@
--- Everything that CREATE EXTENSION ann makes. Plain CREATE throughout: an object of the same name is an
--- error, never taken over.
-\echo Use "CREATE EXTENSION ann" to load this file. \quit
-
--- pgvector's extension has the same names on purpose, so both cannot live in one database.
-DO $$
-BEGIN
-  IF EXISTS (SELECT FROM pg_catalog.pg_extension WHERE extname = 'vector') THEN
-    RAISE EXCEPTION USING
-      ERRCODE = 'duplicate_object',
-      MESSAGE = 'extension "ann" cannot be created in a database that has extension "vector"',
-      DETAIL = 'Both provide the type vector, its operators, and the index access method hnsw.',
-      HINT = 'Dump this database with pg_dump, write "CREATE EXTENSION ann" in place of '
-             '"CREATE EXTENSION vector" in the dump, and restore it into another database.';
-  END IF;
-  IF EXISTS (SELECT FROM pg_catalog.pg_type AS t
-             JOIN pg_catalog.pg_namespace AS n ON n.oid = t.typnamespace
-             WHERE t.typname = 'vector' AND n.nspname = pg_catalog.current_schema()) THEN
-    RAISE EXCEPTION USING
-      ERRCODE = 'duplicate_object',
-      MESSAGE = pg_catalog.format('extension "ann" cannot be created in schema %I, which has a type "vector"',
-                                  pg_catalog.current_schema()),
-      HINT = 'Rename or drop that type, or name another schema: CREATE EXTENSION ann SCHEMA ...';
-  END IF;
-END
-$$;
-
 -- type vector
 
 CREATE TYPE vector;
@@ -218,6 +191,14 @@ CREATE FUNCTION array_to_vector(numeric[], integer, boolean) RETURNS vector
   AS 'MODULE_PATHNAME', 'ann_array_to_vector' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1;
 COMMENT ON FUNCTION array_to_vector(numeric[], integer, boolean) IS 'vector of a numeric array';
 
+CREATE FUNCTION array_to_vector(text[], integer, boolean) RETURNS vector
+  AS 'MODULE_PATHNAME', 'ann_array_to_vector' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1;
+COMMENT ON FUNCTION array_to_vector(text[], integer, boolean) IS 'vector of a text array';
+
+CREATE FUNCTION jsonb_to_vector(jsonb, integer, boolean) RETURNS vector
+  AS 'MODULE_PATHNAME', 'ann_jsonb_to_vector' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1;
+COMMENT ON FUNCTION jsonb_to_vector(jsonb, integer, boolean) IS 'vector of a jsonb array';
+
 CREATE FUNCTION vector_to_float4(vector, integer, boolean) RETURNS real[]
   AS 'MODULE_PATHNAME', 'ann_vector_to_float4' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1;
 COMMENT ON FUNCTION vector_to_float4(vector, integer, boolean) IS 'real array of a vector';
@@ -239,6 +220,12 @@ COMMENT ON CAST (double precision[] AS vector) IS 'vector of a double precision 
 
 CREATE CAST (numeric[] AS vector) WITH FUNCTION array_to_vector(numeric[], integer, boolean) AS ASSIGNMENT;
 COMMENT ON CAST (numeric[] AS vector) IS 'vector of a numeric array';
+
+CREATE CAST (text[] AS vector) WITH FUNCTION array_to_vector(text[], integer, boolean) AS ASSIGNMENT;
+COMMENT ON CAST (text[] AS vector) IS 'vector of a text array';
+
+CREATE CAST (jsonb AS vector) WITH FUNCTION jsonb_to_vector(jsonb, integer, boolean);
+COMMENT ON CAST (jsonb AS vector) IS 'vector of a jsonb array';
 
 -- operators of vector
 
@@ -349,124 +336,3 @@ CREATE OPERATOR CLASS vector_ops DEFAULT FOR TYPE vector USING hash AS
   FUNCTION 2 vector_hash_extended(vector, bigint);
 COMMENT ON OPERATOR CLASS vector_ops USING hash IS 'equality of vectors';
 COMMENT ON OPERATOR FAMILY vector_ops USING hash IS 'equality of vectors';
-
--- access methods
-
-CREATE FUNCTION ann_hnsw_handler(internal) RETURNS index_am_handler
-  AS 'MODULE_PATHNAME', 'ann_hnsw_handler' LANGUAGE C;
-COMMENT ON FUNCTION ann_hnsw_handler(internal) IS 'handler of access method hnsw';
-
-CREATE ACCESS METHOD hnsw TYPE INDEX HANDLER ann_hnsw_handler;
-COMMENT ON ACCESS METHOD hnsw IS 'nearest neighbours by a graph of vector codes';
-
--- operator classes of vector for hnsw
-
-CREATE OPERATOR CLASS vector_l2_ops FOR TYPE vector USING hnsw AS
-  OPERATOR 1 <-> (vector, vector) FOR ORDER BY float_ops,
-  FUNCTION 1 vector_l2_squared_distance(vector, vector);
-COMMENT ON OPERATOR CLASS vector_l2_ops USING hnsw IS 'Euclidean distance';
-COMMENT ON OPERATOR FAMILY vector_l2_ops USING hnsw IS 'Euclidean distance';
-
-CREATE OPERATOR CLASS vector_ip_ops FOR TYPE vector USING hnsw AS
-  OPERATOR 1 <#> (vector, vector) FOR ORDER BY float_ops,
-  FUNCTION 1 vector_negative_inner_product(vector, vector);
-COMMENT ON OPERATOR CLASS vector_ip_ops USING hnsw IS 'inner product, largest first';
-COMMENT ON OPERATOR FAMILY vector_ip_ops USING hnsw IS 'inner product, largest first';
-
-CREATE OPERATOR CLASS vector_cosine_ops FOR TYPE vector USING hnsw AS
-  OPERATOR 1 <=> (vector, vector) FOR ORDER BY float_ops,
-  FUNCTION 1 vector_negative_inner_product(vector, vector),
-  FUNCTION 2 vector_norm(vector);
-COMMENT ON OPERATOR CLASS vector_cosine_ops USING hnsw IS 'cosine distance';
-COMMENT ON OPERATOR FAMILY vector_cosine_ops USING hnsw IS 'cosine distance';
-
-CREATE OPERATOR CLASS vector_l1_ops FOR TYPE vector USING hnsw AS
-  OPERATOR 1 <+> (vector, vector) FOR ORDER BY float_ops,
-  FUNCTION 1 l1_distance(vector, vector);
-COMMENT ON OPERATOR CLASS vector_l1_ops USING hnsw IS 'taxicab distance';
-COMMENT ON OPERATOR FAMILY vector_l1_ops USING hnsw IS 'taxicab distance';
-
--- access methods ivf and ivfflat
-
-CREATE FUNCTION ann_ivf_handler(internal) RETURNS index_am_handler
-  AS 'MODULE_PATHNAME', 'ann_ivf_handler' LANGUAGE C;
-COMMENT ON FUNCTION ann_ivf_handler(internal) IS 'handler of access method ivf';
-
-CREATE ACCESS METHOD ivf TYPE INDEX HANDLER ann_ivf_handler;
-COMMENT ON ACCESS METHOD ivf IS 'nearest neighbours by lists of vector codes';
-
-CREATE FUNCTION ann_ivfflat_handler(internal) RETURNS index_am_handler
-  AS 'MODULE_PATHNAME', 'ann_ivfflat_handler' LANGUAGE C;
-COMMENT ON FUNCTION ann_ivfflat_handler(internal) IS 'handler of access method ivfflat';
-
-CREATE ACCESS METHOD ivfflat TYPE INDEX HANDLER ann_ivfflat_handler;
-COMMENT ON ACCESS METHOD ivfflat IS 'nearest neighbours by lists of vectors';
-
--- operator classes of vector for ivf and ivfflat
-
-CREATE OPERATOR CLASS vector_l2_ops FOR TYPE vector USING ivf AS
-  OPERATOR 1 <-> (vector, vector) FOR ORDER BY float_ops,
-  FUNCTION 1 vector_l2_squared_distance(vector, vector);
-COMMENT ON OPERATOR CLASS vector_l2_ops USING ivf IS 'Euclidean distance';
-COMMENT ON OPERATOR FAMILY vector_l2_ops USING ivf IS 'Euclidean distance';
-
-CREATE OPERATOR CLASS vector_ip_ops FOR TYPE vector USING ivf AS
-  OPERATOR 1 <#> (vector, vector) FOR ORDER BY float_ops,
-  FUNCTION 1 vector_negative_inner_product(vector, vector);
-COMMENT ON OPERATOR CLASS vector_ip_ops USING ivf IS 'inner product, largest first';
-COMMENT ON OPERATOR FAMILY vector_ip_ops USING ivf IS 'inner product, largest first';
-
-CREATE OPERATOR CLASS vector_cosine_ops FOR TYPE vector USING ivf AS
-  OPERATOR 1 <=> (vector, vector) FOR ORDER BY float_ops,
-  FUNCTION 1 vector_negative_inner_product(vector, vector),
-  FUNCTION 2 vector_norm(vector);
-COMMENT ON OPERATOR CLASS vector_cosine_ops USING ivf IS 'cosine distance';
-COMMENT ON OPERATOR FAMILY vector_cosine_ops USING ivf IS 'cosine distance';
-
-CREATE OPERATOR CLASS vector_l2_ops DEFAULT FOR TYPE vector USING ivfflat AS
-  OPERATOR 1 <-> (vector, vector) FOR ORDER BY float_ops,
-  FUNCTION 1 vector_l2_squared_distance(vector, vector);
-COMMENT ON OPERATOR CLASS vector_l2_ops USING ivfflat IS 'Euclidean distance';
-COMMENT ON OPERATOR FAMILY vector_l2_ops USING ivfflat IS 'Euclidean distance';
-
-CREATE OPERATOR CLASS vector_ip_ops FOR TYPE vector USING ivfflat AS
-  OPERATOR 1 <#> (vector, vector) FOR ORDER BY float_ops,
-  FUNCTION 1 vector_negative_inner_product(vector, vector);
-COMMENT ON OPERATOR CLASS vector_ip_ops USING ivfflat IS 'inner product, largest first';
-COMMENT ON OPERATOR FAMILY vector_ip_ops USING ivfflat IS 'inner product, largest first';
-
-CREATE OPERATOR CLASS vector_cosine_ops FOR TYPE vector USING ivfflat AS
-  OPERATOR 1 <=> (vector, vector) FOR ORDER BY float_ops,
-  FUNCTION 1 vector_negative_inner_product(vector, vector),
-  FUNCTION 2 vector_norm(vector);
-COMMENT ON OPERATOR CLASS vector_cosine_ops USING ivfflat IS 'cosine distance';
-COMMENT ON OPERATOR FAMILY vector_cosine_ops USING ivfflat IS 'cosine distance';
-
--- inspection
-
-CREATE FUNCTION ann_index_check(index regclass) RETURNS void
-  AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
-COMMENT ON FUNCTION ann_index_check(regclass) IS 'prove the invariants of an hnsw or ivf index; writers wait';
-REVOKE ALL ON FUNCTION ann_index_check(regclass) FROM PUBLIC;
-
-CREATE FUNCTION ann_retrain(index regclass) RETURNS void
-  AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
-COMMENT ON FUNCTION ann_retrain(regclass) IS 'find lists for an ivf index anew; readers and writers go on';
-
-CREATE FUNCTION ann_index_stats(
-  index regclass,
-  OUT format_version int, OUT dims int, OUT metric text,
-  OUT m int, OUT ef_construction int, OUT default_ef int,
-  OUT traversal_bits int, OUT refinement_bits int, OUT levels int,
-  OUT nodes bigint, OUT rows bigint, OUT dead_slots bigint, OUT free_slots bigint,
-  OUT upper_records bigint, OUT chain_chunks bigint,
-  OUT average_degree float8, OUT unreachable bigint,
-  OUT node_pages bigint, OUT refinement_pages bigint, OUT upper_pages bigint,
-  OUT chain_pages bigint, OUT spare_pages bigint, OUT bytes bigint,
-  OUT epoch bigint, OUT mean_rows bigint, OUT recentring bool,
-  OUT quantizer text, OUT lists int, OUT empty_lists int, OUT largest_list bigint, OUT imbalance float8,
-  OUT drift float8, OUT code_pages bigint, OUT record_pages bigint, OUT list_pages bigint,
-  OUT smallest_list bigint, OUT median_list bigint, OUT largest_share float8, OUT dead_share float8,
-  OUT mean_square float8, OUT trained_mean_square float8
-) AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
-COMMENT ON FUNCTION ann_index_stats(regclass) IS 'what an hnsw or ivf index consists of';

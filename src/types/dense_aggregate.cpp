@@ -1,9 +1,10 @@
-// avg(vector). Its state is a float8[]: the number of rows, then the sum of each dimension; {0}
-// before the first row. sum(vector) needs no state of its own (vector_add).
+// avg() of `vector` and `halfvec`, and sum(halfvec). Their state is a float8[]: the number of rows,
+// then the sum of each dimension; {0} before the first row. sum(vector) needs no state of its own
+// (vector_add); halves are summed wide and rounded once.
 #include <cfloat>
 #include <cmath>
 
-#include "types/vector_type.hpp"
+#include "types/dense_type.hpp"
 #include "pg/entry.hpp"
 
 namespace ann::types {
@@ -51,33 +52,70 @@ void CheckOverflow(const double* sums, int dims) {
   if (overflows != 0) float_overflow_error();
 }
 
-}  // namespace
-
 // Within an aggregate the state is this function's own and is changed in place.
-ANN_FUNCTION(ann_vector_accum)
-{
-  const AverageState state(PG_GETARG_ARRAYTYPE_P(0), "vector_accum");
-  const VectorArg vector(fcinfo, 1);
+template <class Number>
+Datum Accumulate(FunctionCallInfo fcinfo) {
+  const AverageState state(PG_GETARG_ARRAYTYPE_P(0), "accumulate");
+  const DenseArg<Number> vector(fcinfo, 1);
   const int dims = vector.dims();
   const double count = state.count() + 1;
   if (state.dims() == 0) {
     const AverageState first = MakeState(dims, count);
-    for (int i = 0; i < dims; i++) first.sums()[i] = vector.values()[i];
+    for (int i = 0; i < dims; i++) first.sums()[i] = Widen(vector.values()[i]);
     return first.datum();
   }
-  CheckExpectedDims(state.dims(), dims);
+  CheckExpectedDims<Number>(state.dims(), dims);
   const bool in_place = AggCheckCallContext(fcinfo, nullptr) != 0;
   const AverageState next = in_place ? state : MakeState(dims, count);
   next.count() = count;
-  for (int i = 0; i < dims; i++) next.sums()[i] = state.sums()[i] + vector.values()[i];
+  for (int i = 0; i < dims; i++) next.sums()[i] = state.sums()[i] + Widen(vector.values()[i]);
   CheckOverflow(next.sums(), dims);
   return next.datum();
 }
 
+// The sums divided by `divisor`, null when there was no row. Errors: a quotient beyond the type's
+// range.
+template <class Number>
+Datum Quotient(FunctionCallInfo fcinfo, const AverageState& state, double divisor) {
+  if (state.count() == 0) PG_RETURN_NULL();
+  CheckDims<Number>(state.dims());
+  auto* result = MakeVector<Number>(state.dims());
+  for (int i = 0; i < state.dims(); i++) {
+    result->values[i] = Narrow<Number>(static_cast<float>(state.sums()[i] / divisor));
+  }
+  if (!AllFinite(result->values, state.dims())) float_overflow_error();
+  return VectorDatum(result);
+}
+
+template <class Number>
+Datum Average(FunctionCallInfo fcinfo) {
+  const AverageState state(PG_GETARG_ARRAYTYPE_P(0), "avg");
+  return Quotient<Number>(fcinfo, state, state.count());
+}
+
+}  // namespace
+
+ANN_FUNCTION(ann_vector_accum)
+{ return Accumulate<float>(fcinfo); }
+ANN_FUNCTION(ann_halfvec_accum)
+{ return Accumulate<Half>(fcinfo); }
+
+ANN_FUNCTION(ann_vector_avg)
+{ return Average<float>(fcinfo); }
+ANN_FUNCTION(ann_halfvec_avg)
+{ return Average<Half>(fcinfo); }
+
+ANN_FUNCTION(ann_halfvec_sum)
+{
+  const AverageState state(PG_GETARG_ARRAYTYPE_P(0), "sum");
+  return Quotient<Half>(fcinfo, state, 1);
+}
+
+// Of the states of both types.
 ANN_FUNCTION(ann_vector_combine)
 {
-  const AverageState a(PG_GETARG_ARRAYTYPE_P(0), "vector_combine");
-  const AverageState b(PG_GETARG_ARRAYTYPE_P(1), "vector_combine");
+  const AverageState a(PG_GETARG_ARRAYTYPE_P(0), "combine");
+  const AverageState b(PG_GETARG_ARRAYTYPE_P(1), "combine");
   const double count = a.count() + b.count();
   if (a.dims() == 0 || b.dims() == 0) {
     const AverageState& other = a.dims() == 0 ? b : a;
@@ -92,20 +130,6 @@ ANN_FUNCTION(ann_vector_combine)
   for (int i = 0; i < a.dims(); i++) both.sums()[i] = a.sums()[i] + b.sums()[i];
   CheckOverflow(both.sums(), a.dims());
   return both.datum();
-}
-
-ANN_FUNCTION(ann_vector_avg)
-{
-  const AverageState state(PG_GETARG_ARRAYTYPE_P(0), "vector_avg");
-  const double count = state.count();
-  if (count == 0) PG_RETURN_NULL();
-  CheckDims(state.dims());
-  Vector* result = MakeVector(state.dims());
-  for (int i = 0; i < state.dims(); i++) {
-    result->values[i] = static_cast<float>(state.sums()[i] / count);
-  }
-  CheckFinite(result->values, state.dims());
-  return VectorDatum(result);
 }
 
 }  // namespace ann::types

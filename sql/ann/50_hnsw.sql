@@ -1,0 +1,35 @@
+-- access methods
+
+CREATE FUNCTION ann_hnsw_handler(internal) RETURNS index_am_handler
+  AS 'MODULE_PATHNAME', 'ann_hnsw_handler' LANGUAGE C;
+COMMENT ON FUNCTION ann_hnsw_handler(internal) IS 'handler of access method hnsw';
+
+CREATE ACCESS METHOD hnsw TYPE INDEX HANDLER ann_hnsw_handler;
+COMMENT ON ACCESS METHOD hnsw IS 'nearest neighbours by a graph of vector codes';
+
+-- operator classes of vector for hnsw
+
+CREATE OPERATOR CLASS vector_l2_ops FOR TYPE vector USING hnsw AS
+  OPERATOR 1 <-> (vector, vector) FOR ORDER BY float_ops,
+  FUNCTION 1 vector_l2_squared_distance(vector, vector);
+COMMENT ON OPERATOR CLASS vector_l2_ops USING hnsw IS 'Euclidean distance';
+COMMENT ON OPERATOR FAMILY vector_l2_ops USING hnsw IS 'Euclidean distance';
+
+CREATE OPERATOR CLASS vector_ip_ops FOR TYPE vector USING hnsw AS
+  OPERATOR 1 <#> (vector, vector) FOR ORDER BY float_ops,
+  FUNCTION 1 vector_negative_inner_product(vector, vector);
+COMMENT ON OPERATOR CLASS vector_ip_ops USING hnsw IS 'inner product, largest first';
+COMMENT ON OPERATOR FAMILY vector_ip_ops USING hnsw IS 'inner product, largest first';
+
+CREATE OPERATOR CLASS vector_cosine_ops FOR TYPE vector USING hnsw AS
+  OPERATOR 1 <=> (vector, vector) FOR ORDER BY float_ops,
+  FUNCTION 1 vector_negative_inner_product(vector, vector),
+  FUNCTION 2 vector_norm(vector);
+COMMENT ON OPERATOR CLASS vector_cosine_ops USING hnsw IS 'cosine distance';
+COMMENT ON OPERATOR FAMILY vector_cosine_ops USING hnsw IS 'cosine distance';
+
+CREATE OPERATOR CLASS vector_l1_ops FOR TYPE vector USING hnsw AS
+  OPERATOR 1 <+> (vector, vector) FOR ORDER BY float_ops,
+  FUNCTION 1 l1_distance(vector, vector);
+COMMENT ON OPERATOR CLASS vector_l1_ops USING hnsw IS 'taxicab distance';
+COMMENT ON OPERATOR FAMILY vector_l1_ops USING hnsw IS 'taxicab distance';

@@ -1,0 +1,55 @@
+-- access methods ivf and ivfflat
+
+CREATE FUNCTION ann_ivf_handler(internal) RETURNS index_am_handler
+  AS 'MODULE_PATHNAME', 'ann_ivf_handler' LANGUAGE C;
+COMMENT ON FUNCTION ann_ivf_handler(internal) IS 'handler of access method ivf';
+
+CREATE ACCESS METHOD ivf TYPE INDEX HANDLER ann_ivf_handler;
+COMMENT ON ACCESS METHOD ivf IS 'nearest neighbours by lists of vector codes';
+
+CREATE FUNCTION ann_ivfflat_handler(internal) RETURNS index_am_handler
+  AS 'MODULE_PATHNAME', 'ann_ivfflat_handler' LANGUAGE C;
+COMMENT ON FUNCTION ann_ivfflat_handler(internal) IS 'handler of access method ivfflat';
+
+CREATE ACCESS METHOD ivfflat TYPE INDEX HANDLER ann_ivfflat_handler;
+COMMENT ON ACCESS METHOD ivfflat IS 'nearest neighbours by lists of vectors';
+
+-- operator classes of vector for ivf and ivfflat
+
+CREATE OPERATOR CLASS vector_l2_ops FOR TYPE vector USING ivf AS
+  OPERATOR 1 <-> (vector, vector) FOR ORDER BY float_ops,
+  FUNCTION 1 vector_l2_squared_distance(vector, vector);
+COMMENT ON OPERATOR CLASS vector_l2_ops USING ivf IS 'Euclidean distance';
+COMMENT ON OPERATOR FAMILY vector_l2_ops USING ivf IS 'Euclidean distance';
+
+CREATE OPERATOR CLASS vector_ip_ops FOR TYPE vector USING ivf AS
+  OPERATOR 1 <#> (vector, vector) FOR ORDER BY float_ops,
+  FUNCTION 1 vector_negative_inner_product(vector, vector);
+COMMENT ON OPERATOR CLASS vector_ip_ops USING ivf IS 'inner product, largest first';
+COMMENT ON OPERATOR FAMILY vector_ip_ops USING ivf IS 'inner product, largest first';
+
+CREATE OPERATOR CLASS vector_cosine_ops FOR TYPE vector USING ivf AS
+  OPERATOR 1 <=> (vector, vector) FOR ORDER BY float_ops,
+  FUNCTION 1 vector_negative_inner_product(vector, vector),
+  FUNCTION 2 vector_norm(vector);
+COMMENT ON OPERATOR CLASS vector_cosine_ops USING ivf IS 'cosine distance';
+COMMENT ON OPERATOR FAMILY vector_cosine_ops USING ivf IS 'cosine distance';
+
+CREATE OPERATOR CLASS vector_l2_ops DEFAULT FOR TYPE vector USING ivfflat AS
+  OPERATOR 1 <-> (vector, vector) FOR ORDER BY float_ops,
+  FUNCTION 1 vector_l2_squared_distance(vector, vector);
+COMMENT ON OPERATOR CLASS vector_l2_ops USING ivfflat IS 'Euclidean distance';
+COMMENT ON OPERATOR FAMILY vector_l2_ops USING ivfflat IS 'Euclidean distance';
+
+CREATE OPERATOR CLASS vector_ip_ops FOR TYPE vector USING ivfflat AS
+  OPERATOR 1 <#> (vector, vector) FOR ORDER BY float_ops,
+  FUNCTION 1 vector_negative_inner_product(vector, vector);
+COMMENT ON OPERATOR CLASS vector_ip_ops USING ivfflat IS 'inner product, largest first';
+COMMENT ON OPERATOR FAMILY vector_ip_ops USING ivfflat IS 'inner product, largest first';
+
+CREATE OPERATOR CLASS vector_cosine_ops FOR TYPE vector USING ivfflat AS
+  OPERATOR 1 <=> (vector, vector) FOR ORDER BY float_ops,
+  FUNCTION 1 vector_negative_inner_product(vector, vector),
+  FUNCTION 2 vector_norm(vector);
+COMMENT ON OPERATOR CLASS vector_cosine_ops USING ivfflat IS 'cosine distance';
+COMMENT ON OPERATOR FAMILY vector_cosine_ops USING ivfflat IS 'cosine distance';

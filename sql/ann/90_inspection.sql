@@ -1,0 +1,28 @@
+-- inspection
+
+CREATE FUNCTION ann_index_check(index regclass) RETURNS void
+  AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION ann_index_check(regclass) IS 'prove the invariants of an hnsw or ivf index; writers wait';
+REVOKE ALL ON FUNCTION ann_index_check(regclass) FROM PUBLIC;
+
+CREATE FUNCTION ann_retrain(index regclass) RETURNS void
+  AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION ann_retrain(regclass) IS 'find lists for an ivf index anew; readers and writers go on';
+
+CREATE FUNCTION ann_index_stats(
+  index regclass,
+  OUT format_version int, OUT dims int, OUT metric text,
+  OUT m int, OUT ef_construction int, OUT default_ef int,
+  OUT traversal_bits int, OUT refinement_bits int, OUT levels int,
+  OUT nodes bigint, OUT rows bigint, OUT dead_slots bigint, OUT free_slots bigint,
+  OUT upper_records bigint, OUT chain_chunks bigint,
+  OUT average_degree float8, OUT unreachable bigint,
+  OUT node_pages bigint, OUT refinement_pages bigint, OUT upper_pages bigint,
+  OUT chain_pages bigint, OUT spare_pages bigint, OUT bytes bigint,
+  OUT epoch bigint, OUT mean_rows bigint, OUT recentring bool,
+  OUT quantizer text, OUT lists int, OUT empty_lists int, OUT largest_list bigint, OUT imbalance float8,
+  OUT drift float8, OUT code_pages bigint, OUT record_pages bigint, OUT list_pages bigint,
+  OUT smallest_list bigint, OUT median_list bigint, OUT largest_share float8, OUT dead_share float8,
+  OUT mean_square float8, OUT trained_mean_square float8
+) AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION ann_index_stats(regclass) IS 'what an hnsw or ivf index consists of';
