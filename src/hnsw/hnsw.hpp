@@ -66,9 +66,7 @@ IndexBulkDeleteResult* VacuumCleanup(IndexVacuumInfo* info, IndexBulkDeleteResul
 void CostEstimate(PlannerInfo* root, IndexPath* path, double loop_count, Cost* startup_cost,
                   Cost* total_cost, Selectivity* selectivity, double* correlation, double* pages);
 bytea* ParseOptions(Datum reloptions, bool validate);
-IndexScanDesc BeginScan(Relation index, int nkeys, int norderbys);
-void Rescan(IndexScanDesc scan, ScanKey keys, int nkeys, ScanKey orderbys, int norderbys);
-bool GetTuple(IndexScanDesc scan, ScanDirection direction);
-void EndScan(IndexScanDesc scan);
+// The callbacks of scans.
+void SetScan(IndexAmRoutine* routine);
 
 }  // namespace ann::hnsw

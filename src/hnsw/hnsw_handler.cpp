@@ -2,9 +2,9 @@
 // settings (hnsw.*).
 #include "quant/codec.hpp"
 
-#include "am/emission.hpp"
 #include "am/inspect.hpp"
 #include "am/opclass.hpp"
+#include "am/routine.hpp"
 #include "hnsw/hnsw.hpp"
 #include "hnsw/hnsw_inspect.hpp"
 #include "pg/entry.hpp"
@@ -24,12 +24,6 @@ double scan_mem_multiplier = 1;
 namespace {
 
 relopt_kind option_kind;
-
-const config_enum_entry kIterativeScanNames[] = {
-    {"off", static_cast<int>(am::IterativeScan::kOff), false},
-    {"relaxed_order", static_cast<int>(am::IterativeScan::kRelaxedOrder), false},
-    {"strict_order", static_cast<int>(am::IterativeScan::kStrictOrder), false},
-    {nullptr, 0, false}};
 
 // 40 may be the default or somebody's choice. The difference travels in `extra`, which the server
 // saves and restores with the value (RESET, SET LOCAL, rollback): null means default.
@@ -51,13 +45,6 @@ void DefineOptions() {
   // Below the range, as "not given" must differ from every number a user may give.
   add_int_reloption(option_kind, "code_bits", "Bits a dimension that the index keeps",
                     kDefaultCodeBits, kMinCodeBits, kMaxCodeBits, AccessExclusiveLock);
-}
-
-// The server cannot tell by itself whether a column can be ordered by distance.
-bool GetProperty(Oid, int attribute, IndexAMProperty property, const char*, bool* result, bool*) {
-  if (property != AMPROP_DISTANCE_ORDERABLE || attribute == 0) return false;
-  *result = attribute == 1;
-  return true;
 }
 
 char* BuildPhaseName(int64 phase) {
@@ -85,10 +72,7 @@ void DefineSettings() {
                           "Until it is set, each index uses the number found when it was built.",
                           &ef_search, kDefaultEfSearch, 1, INT_MAX, PGC_USERSET, GUC_EXPLAIN,
                           CheckEfSearch, AssignEfSearch, nullptr);
-  DefineCustomEnumVariable(
-      "hnsw.iterative_scan", "How a scan goes on when more rows are wanted than it has found.",
-      nullptr, &iterative_scan, static_cast<int>(am::IterativeScan::kStrictOrder),
-      kIterativeScanNames, PGC_USERSET, GUC_EXPLAIN, nullptr, nullptr, nullptr);
+  am::DefineIterativeScan("hnsw.iterative_scan", &iterative_scan, am::IterativeScan::kStrictOrder);
   DefineCustomIntVariable("hnsw.max_scan_tuples", "Number of rows after which a scan ends.",
                           "0 means no limit.", &max_scan_tuples, 0, 0, INT_MAX, PGC_USERSET,
                           GUC_EXPLAIN, nullptr, nullptr, nullptr);
@@ -123,17 +107,9 @@ Options OptionsOf(Relation index) {
 
 }  // namespace ann::hnsw
 
-// Fields that a release of the server adds stay zero, "cannot", until they are set here.
 ANN_FUNCTION(ann_hnsw_handler)
 {
-  IndexAmRoutine* routine = makeNode(IndexAmRoutine);
-  routine->amsupport = ann::am::kNumSupportFunctions;
-  routine->amcanorderbyop = true;
-  // No clause on the first column is needed: ORDER BY alone makes a scan.
-  routine->amoptionalkey = true;
-  routine->amparallelvacuumoptions = VACUUM_OPTION_PARALLEL_BULKDEL;
-  routine->amkeytype = InvalidOid;
-
+  IndexAmRoutine* routine = ann::am::NewRoutine();
   routine->ambuild = ann::hnsw::Build;
   routine->ambuildempty = ann::hnsw::BuildEmpty;
   routine->aminsert = ann::hnsw::Insert;
@@ -141,12 +117,8 @@ ANN_FUNCTION(ann_hnsw_handler)
   routine->amvacuumcleanup = ann::hnsw::VacuumCleanup;
   routine->amcostestimate = ann::hnsw::CostEstimate;
   routine->amoptions = ann::hnsw::ParseOptions;
-  routine->amproperty = ann::hnsw::GetProperty;
   routine->ambuildphasename = ann::hnsw::BuildPhaseName;
   routine->amvalidate = ann::am::Validate;
-  routine->ambeginscan = ann::hnsw::BeginScan;
-  routine->amrescan = ann::hnsw::Rescan;
-  routine->amgettuple = ann::hnsw::GetTuple;
-  routine->amendscan = ann::hnsw::EndScan;
+  ann::hnsw::SetScan(routine);
   PG_RETURN_POINTER(routine);
 }

@@ -9,8 +9,7 @@
 #include <cmath>
 #include <limits>
 
-#include "am/emission.hpp"
-#include "am/row_fetch.hpp"
+#include "am/index_scan.hpp"
 #include "am/vector_column.hpp"
 #include "core/beam.hpp"
 #include "core/visited.hpp"
@@ -41,10 +40,12 @@ struct ScanState {
         found(Alloc(cxt)),
         emission(cxt) {}
 
+  void ReportHits() { graph.ReportHits(); }
+
   MemoryContext context;
   IndexView* view = nullptr;
-  Relation table = nullptr;
-  BlockNumber table_blocks = 0;  // it may have grown since
+  IndexScanDesc scan = nullptr;
+  am::TableEnd table_end;
   PageGraph graph;
   quant::SearchQuery queries[kFrames] = {};
   const float* x = nullptr;  // null: a query without distances (NULL, or zero under cosine)
@@ -61,26 +62,12 @@ struct ScanState {
   bool sweep_again = false;
 };
 
-// Lives as long as the scan; `state` is made anew by each rescan.
-struct ScanOpaque {
-  MemoryContext context;  // reset by rescan
-  ScanState* state;
-  am::RowFetcher fetcher;
-};
-
 size_t MemoryLimit() { return static_cast<size_t>(work_mem * 1024.0 * scan_mem_multiplier); }
 
 // --- reading rows -------------------------------------------------------------------------------
 
 void AddTid(ScanState& s, BlockNumber block, const format::Tid& stored) {
-  ItemPointerData tid;
-  memcpy(&tid, &stored, sizeof tid);
-  const BlockNumber row_block = ItemPointerGetBlockNumberNoCheck(&tid);
-  if (row_block >= s.table_blocks) s.table_blocks = RelationGetNumberOfBlocks(s.table);
-  if (!ItemPointerIsValid(&tid) || row_block >= s.table_blocks) {
-    pg::ReportCorrupted(s.view->rel, block, "a slot names no row of the table");
-  }
-  s.emission.AddTid(tid);
+  s.emission.AddTid(s.table_end.RowAt(s.scan, block, stored));
 }
 
 // Appends the TIDs of a node to the pool; the number of them. Locks: the node page shared, then
@@ -308,8 +295,8 @@ struct Source {
   uint32_t AddTids(NodeId id) const { return ReadTids(s, id); }
   bool Exact(const ItemPointerData* tids, uint32_t count, float* key) const {
     const IndexView& view = *s.view;
-    return static_cast<ScanOpaque*>(scan->opaque)
-        ->fetcher.Fetch(scan, view.metric(), s.x, view.meta.dims, tids, count, key);
+    return am::OpaqueOf<ScanState>(scan).fetcher.Fetch(scan, view.metric(), s.x, view.meta.dims,
+                                                       tids, count, key);
   }
   float Beyond(bool none_left) const {
     return none_left && !s.spill.empty() ? -INFINITY : INFINITY;
@@ -319,7 +306,7 @@ struct Source {
 };
 
 bool EmitNearest(IndexScanDesc scan) {
-  ScanState& s = *static_cast<ScanOpaque*>(scan->opaque)->state;
+  ScanState& s = *am::OpaqueOf<ScanState>(scan).state;
   const bool rounds =
       s.phase == Phase::kWalk && iterative_scan != static_cast<int>(am::IterativeScan::kOff);
   Source source{scan, s, rounds};
@@ -328,7 +315,7 @@ bool EmitNearest(IndexScanDesc scan) {
 
 // Makes rows pending. False: the scan is at its end.
 bool NextRows(IndexScanDesc scan) {
-  ScanState& s = *static_cast<ScanOpaque*>(scan->opaque)->state;
+  ScanState& s = *am::OpaqueOf<ScanState>(scan).state;
   const bool off = iterative_scan == static_cast<int>(am::IterativeScan::kOff);
   s.emission.CompactTids(MemoryLimit());
   for (;;) {
@@ -378,92 +365,19 @@ bool NextRows(IndexScanDesc scan) {
   }
 }
 
-// --- callbacks ----------------------------------------------------------------------------------
-
-void StartScan(IndexScanDesc scan) {
-  ScanOpaque* opaque = static_cast<ScanOpaque*>(scan->opaque);
-  if (scan->numberOfOrderBys != 1) {
-    ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-                    errmsg("cannot scan hnsw index \"%s\" without ORDER BY",
-                           RelationGetRelationName(scan->indexRelation))));
-  }
-  if (!IsMVCCSnapshot(scan->xs_snapshot)) {
-    ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-                    errmsg("hnsw index \"%s\" can be scanned with MVCC snapshots only",
-                           RelationGetRelationName(scan->indexRelation))));
-  }
-  MemoryContext old = MemoryContextSwitchTo(opaque->context);
-  ScanState* s = pg::Construct<ScanState>(palloc(sizeof(ScanState)), opaque->context);
-  opaque->state = s;
-  s->view = OpenIndex(scan->indexRelation, opaque->context);
-  s->table = scan->heapRelation;
-  s->graph = PageGraph(s->view);
-  const ScanKey key = &scan->orderByData[0];
-  if ((key->sk_flags & SK_ISNULL) == 0) {
-    const float* x = am::VectorFloats(key->sk_argument, s->view->meta.dims);
-    if (am::IsIndexable(s->view->metric(), x, s->view->meta.dims)) {
-      s->x = x;
-      PrepareQueries(s);
-      s->view->reloaded = PrepareQueries;
-      s->view->reloaded_arg = s;
-    }
-  }
-  pgstat_count_index_scan(scan->indexRelation);
-  pg::CountIndexSearch(scan);
-  MemoryContextSwitchTo(old);
+void StartScan(IndexScanDesc scan, ScanState& s) {
+  s.scan = scan;
+  s.view = OpenIndex(scan->indexRelation, s.context);
+  s.graph = PageGraph(s.view);
+  s.x = am::QueryVector(scan, s.view->metric(), s.view->meta.dims);
+  if (s.x == nullptr) return;
+  PrepareQueries(&s);
+  s.view->reloaded = PrepareQueries;
+  s.view->reloaded_arg = &s;
 }
 
 }  // namespace
 
-IndexScanDesc BeginScan(Relation index, int nkeys, int norderbys) {
-  IndexScanDesc scan = RelationGetIndexScan(index, nkeys, norderbys);
-  ScanOpaque* opaque = static_cast<ScanOpaque*>(palloc0(sizeof(ScanOpaque)));
-  opaque->context =
-      AllocSetContextCreate(CurrentMemoryContext, "ann hnsw scan", ALLOCSET_DEFAULT_SIZES);
-  opaque->fetcher = am::RowFetcher(CurrentMemoryContext);
-  scan->opaque = opaque;
-  return scan;
-}
-
-void Rescan(IndexScanDesc scan, ScanKey keys, int nkeys, ScanKey orderbys, int norderbys) {
-  ScanOpaque* opaque = static_cast<ScanOpaque*>(scan->opaque);
-  if (opaque->state != nullptr) opaque->state->graph.ReportHits();
-  MemoryContextReset(opaque->context);
-  opaque->state = nullptr;
-  if (keys != nullptr && scan->numberOfKeys > 0) {
-    memmove(scan->keyData, keys, scan->numberOfKeys * sizeof(ScanKeyData));
-  }
-  if (orderbys != nullptr && scan->numberOfOrderBys > 0) {
-    memmove(scan->orderByData, orderbys, scan->numberOfOrderBys * sizeof(ScanKeyData));
-  }
-}
-
-bool GetTuple(IndexScanDesc scan, ScanDirection direction) {
-  if (!ScanDirectionIsForward(direction)) {
-    ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-                    errmsg("hnsw index \"%s\" cannot be scanned backward",
-                           RelationGetRelationName(scan->indexRelation))));
-  }
-  ScanOpaque* opaque = static_cast<ScanOpaque*>(scan->opaque);
-  if (opaque->state == nullptr) StartScan(scan);
-  MemoryContext old = MemoryContextSwitchTo(opaque->context);
-  ScanState& s = *opaque->state;
-  const bool found = s.emission.pending() || NextRows(scan);
-  MemoryContextSwitchTo(old);
-  if (!found) return false;
-  scan->xs_heaptid = s.emission.TakePending();
-  scan->xs_recheck = false;
-  scan->xs_recheckorderby = false;
-  return true;
-}
-
-void EndScan(IndexScanDesc scan) {
-  ScanOpaque* opaque = static_cast<ScanOpaque*>(scan->opaque);
-  if (opaque->state != nullptr) opaque->state->graph.ReportHits();
-  opaque->fetcher.Close();
-  MemoryContextDelete(opaque->context);
-  pfree(opaque);
-  scan->opaque = nullptr;
-}
+void SetScan(IndexAmRoutine* routine) { am::SetScan<ScanState, StartScan, NextRows>(routine); }
 
 }  // namespace ann::hnsw

@@ -4,6 +4,7 @@
 
 #include "am/inspect.hpp"
 #include "am/opclass.hpp"
+#include "am/routine.hpp"
 #include "ivf/ivf.hpp"
 #include "ivf/ivf_inspect.hpp"
 #include "ivf/ivf_user_centroids.hpp"
@@ -58,12 +59,6 @@ int flat_probes = 1;
 int flat_max_probes = kFlatMaxProbes;
 int flat_iterative_scan = static_cast<int>(am::IterativeScan::kOff);
 
-const config_enum_entry kIterativeScanNames[] = {
-    {"off", static_cast<int>(am::IterativeScan::kOff), false},
-    {"relaxed_order", static_cast<int>(am::IterativeScan::kRelaxedOrder), false},
-    {"strict_order", static_cast<int>(am::IterativeScan::kStrictOrder), false},
-    {nullptr, 0, false}};
-
 void DefineOptions() {
   ivf_kind = add_reloption_kind();
   add_int_reloption(ivf_kind, "lists", "Number of lists; 0 chooses from the number of rows",
@@ -87,12 +82,6 @@ void DefineOptions() {
   flat_kind = add_reloption_kind();
   add_int_reloption(flat_kind, "lists", "Number of inverted lists", kFlatDefaultLists, 1, kMaxLists,
                     AccessExclusiveLock);
-}
-
-bool GetProperty(Oid, int attribute, IndexAMProperty property, const char*, bool* result, bool*) {
-  if (property != AMPROP_DISTANCE_ORDERABLE || attribute == 0) return false;
-  *result = attribute == 1;
-  return true;
 }
 
 char* BuildPhaseName(int64 phase) {
@@ -171,15 +160,7 @@ bytea* ParseFlatOptions(Datum reloptions, bool validate) {
 bool IsFlat(Relation index) { return index->rd_indam->amoptions == ParseFlatOptions; }
 
 IndexAmRoutine* Routine() {
-  // Fields that a release of the server adds stay zero, "cannot", until they are set here.
-  IndexAmRoutine* routine = makeNode(IndexAmRoutine);
-  routine->amsupport = am::kNumSupportFunctions;
-  routine->amcanorderbyop = true;
-  // No clause on the first column is needed: ORDER BY alone makes a scan.
-  routine->amoptionalkey = true;
-  routine->amparallelvacuumoptions = VACUUM_OPTION_PARALLEL_BULKDEL;
-  routine->amkeytype = InvalidOid;
-
+  IndexAmRoutine* routine = am::NewRoutine();
   routine->ambuild = Build;
   routine->ambuildempty = BuildEmpty;
   routine->aminsert = Insert;
@@ -187,13 +168,9 @@ IndexAmRoutine* Routine() {
   routine->amvacuumcleanup = VacuumCleanup;
   routine->amcostestimate = CostEstimate;
   routine->amoptions = ParseOptions;
-  routine->amproperty = GetProperty;
   routine->ambuildphasename = BuildPhaseName;
   routine->amvalidate = am::ValidateWithoutL1;
-  routine->ambeginscan = BeginScan;
-  routine->amrescan = Rescan;
-  routine->amgettuple = GetTuple;
-  routine->amendscan = EndScan;
+  SetScan(routine);
   return routine;
 }
 
@@ -272,10 +249,7 @@ void DefineSettings() {
   DefineCustomIntVariable("ivf.max_probes", "Number of lists after which a search ends.",
                           "0 means no limit.", &max_probes, 0, 0, INT_MAX, PGC_USERSET, GUC_EXPLAIN,
                           nullptr, nullptr, nullptr);
-  DefineCustomEnumVariable(
-      "ivf.iterative_scan", "How a scan goes on when more rows are wanted than it has found.",
-      nullptr, &iterative_scan, static_cast<int>(am::IterativeScan::kStrictOrder),
-      kIterativeScanNames, PGC_USERSET, GUC_EXPLAIN, nullptr, nullptr, nullptr);
+  am::DefineIterativeScan("ivf.iterative_scan", &iterative_scan, am::IterativeScan::kStrictOrder);
   DefineCustomRealVariable(
       "ivf.epsilon", "Standard deviations that a code's estimate may be off by.",
       "More finds more of what codes misjudge, and takes longer.", &epsilon, quant::kDefaultEpsilon,
@@ -284,10 +258,7 @@ void DefineSettings() {
   DefineCustomIntVariable("ivfflat.probes", "Number of lists that a search looks at.", nullptr,
                           &flat_probes, 1, 1, INT_MAX, PGC_USERSET, GUC_EXPLAIN, nullptr, nullptr,
                           nullptr);
-  DefineCustomEnumVariable(
-      "ivfflat.iterative_scan", "How a scan goes on when more rows are wanted than it has found.",
-      nullptr, &flat_iterative_scan, static_cast<int>(am::IterativeScan::kOff), kIterativeScanNames,
-      PGC_USERSET, GUC_EXPLAIN, nullptr, nullptr, nullptr);
+  am::DefineIterativeScan("ivfflat.iterative_scan", &flat_iterative_scan, am::IterativeScan::kOff);
   DefineCustomIntVariable("ivfflat.max_probes", "Number of lists after which a search ends.",
                           nullptr, &flat_max_probes, kFlatMaxProbes, 1, INT_MAX, PGC_USERSET,
                           GUC_EXPLAIN, nullptr, nullptr, nullptr);

@@ -71,19 +71,6 @@ pg::PageRef LockShared(ScanState& s, BlockNumber block) {
   return page;
 }
 
-ItemPointerData RowTid(ScanState& s, BlockNumber block, const format::Tid& stored) {
-  ItemPointerData tid;
-  memcpy(&tid, &stored, sizeof tid);
-  const BlockNumber row_block = ItemPointerGetBlockNumberNoCheck(&tid);
-  if (row_block >= s.table_blocks) {
-    s.table_blocks = RelationGetNumberOfBlocks(s.scan->heapRelation);
-  }
-  if (!ItemPointerIsValid(&tid) || row_block >= s.table_blocks) {
-    pg::ReportCorrupted(s.view->rel, block, "a list names no row of the table");
-  }
-  return tid;
-}
-
 // Rows that cannot be nearer are not looked at more closely.
 float Threshold(const ScanState& s) {
   if (s.exact) return s.dropped;
@@ -281,8 +268,8 @@ void AddRest(ScanState& s, uint32_t segment, uint32_t first, uint32_t rows, cons
 uint32_t AddCandidate(ScanState& s, float key, uint32_t segment, const format::Tid& tid,
                       uint32_t row) {
   const uint32_t id = static_cast<uint32_t>(s.candidates.size());
-  s.candidates.push_back(
-      {key, segment, RowTid(s, s.segments[segment].block, tid), static_cast<uint16_t>(row)});
+  s.candidates.push_back({key, segment, s.table_end.RowAt(s.scan, s.segments[segment].block, tid),
+                          static_cast<uint16_t>(row)});
   return id;
 }
 

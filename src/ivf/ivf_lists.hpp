@@ -3,8 +3,7 @@
 
 #include <cmath>
 
-#include "am/emission.hpp"
-#include "am/row_fetch.hpp"
+#include "am/index_scan.hpp"
 #include "ivf/ivf.hpp"
 #include "ivf/ivf_calibrate.hpp"
 #include "ivf/ivf_index.hpp"
@@ -67,14 +66,16 @@ struct ScanState {
         settled_tids(Alloc(cxt)),
         emission(cxt) {}
 
+  void ReportHits() { reader.ReportHits(); }
+
   MemoryContext context;
   IndexView* view = nullptr;
   IndexScanDesc scan = nullptr;
   am::RowFetcher* fetcher = nullptr;
   Settings settings{};
   pg::UnpinnedReader reader;
-  BlockNumber blocks = 0;  // of the index and of the table; they may have grown since
-  BlockNumber table_blocks = 0;
+  BlockNumber blocks = 0;  // of the index; it may have grown since
+  am::TableEnd table_end;
   const float* x = nullptr;  // null: a query without distances (NULL, or zero under cosine)
   float* work = nullptr;
   quant::WorkQuery work_query{};

@@ -3,10 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "am/emission.hpp"
+#include "am/index_scan.hpp"
 #include "am/limit_hint.hpp"
-#include "am/row_fetch.hpp"
-#include "am/vector_column.hpp"
 #include "ivf/ivf.hpp"
 #include "ivf/ivf_lists.hpp"
 
@@ -23,13 +21,6 @@ namespace {
 
 // A LIMIT beyond this is taken for one that means "all".
 constexpr int64 kMostWanted = 10000;
-
-// Lives as long as the scan; `state` is made anew by each rescan.
-struct ScanOpaque {
-  MemoryContext context;  // reset by rescan
-  ScanState* state;
-  am::RowFetcher fetcher;
-};
 
 // What emission asks of this scan.
 struct Source {
@@ -61,8 +52,8 @@ struct Source {
     return 1;
   }
   bool Exact(const ItemPointerData* tids, uint32_t count, float* key) const {
-    return static_cast<ScanOpaque*>(scan->opaque)
-        ->fetcher.Fetch(scan, s.view->metric(), s.x, s.view->meta.dims, tids, count, key);
+    return am::OpaqueOf<ScanState>(scan).fetcher.Fetch(scan, s.view->metric(), s.x,
+                                                       s.view->meta.dims, tids, count, key);
   }
   float Beyond(bool none_left) const {
     return none_left && MayProbe(s) ? -INFINITY : std::min(s.rest_least, s.dropped);
@@ -76,7 +67,7 @@ struct Source {
 
 // Makes rows pending. False: the scan is at its end.
 bool NextRows(IndexScanDesc scan) {
-  ScanState& s = *static_cast<ScanOpaque*>(scan->opaque)->state;
+  ScanState& s = *am::OpaqueOf<ScanState>(scan).state;
   Source source{scan, s};
   s.emission.CompactTids(MemoryLimit());
   for (;;) {
@@ -106,96 +97,21 @@ bool NextRows(IndexScanDesc scan) {
   return s.emission.EmitHeld();
 }
 
-void StartScan(IndexScanDesc scan) {
-  ScanOpaque* opaque = static_cast<ScanOpaque*>(scan->opaque);
-  const char* name = RelationGetRelationName(scan->indexRelation);
-  const char* method = get_am_name(scan->indexRelation->rd_rel->relam);
-  if (scan->numberOfOrderBys != 1) {
-    ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-                    errmsg("cannot scan %s index \"%s\" without ORDER BY", method, name)));
-  }
-  if (!IsMVCCSnapshot(scan->xs_snapshot)) {
-    ereport(ERROR,
-            (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-             errmsg("%s index \"%s\" can be scanned with MVCC snapshots only", method, name)));
-  }
-  MemoryContext old = MemoryContextSwitchTo(opaque->context);
-  ScanState* s = pg::Construct<ScanState>(palloc(sizeof(ScanState)), opaque->context);
-  opaque->state = s;
-  s->view = OpenIndex(scan->indexRelation, opaque->context, Frames::kInUse);
-  s->scan = scan;
-  s->fetcher = &opaque->fetcher;
-  s->settings = SettingsOf(scan->indexRelation);
+void StartScan(IndexScanDesc scan, ScanState& s) {
+  s.view = OpenIndex(scan->indexRelation, s.context, Frames::kInUse);
+  s.scan = scan;
+  s.fetcher = &am::OpaqueOf<ScanState>(scan).fetcher;
+  s.settings = SettingsOf(scan->indexRelation);
   // Some more than are wanted, as their order is not known yet.
   const int64 wanted = std::min(am::RowsWanted(scan), kMostWanted);
-  s->target = std::max(kFirstTarget, static_cast<uint32_t>(wanted + wanted / 16 + 2));
-  s->reader = pg::UnpinnedReader(scan->indexRelation, pg::unpinned_reads);
-  const format::IvfMeta& meta = s->view->meta;
-  const ScanKey key = &scan->orderByData[0];
-  if ((key->sk_flags & SK_ISNULL) == 0) {
-    const float* x = am::VectorFloats(key->sk_argument, meta.dims);
-    if (am::IsIndexable(s->view->metric(), x, meta.dims)) {
-      s->x = x;
-    }
-  }
-  PrepareQuery(*s);
-  pgstat_count_index_scan(scan->indexRelation);
-  pg::CountIndexSearch(scan);
-  MemoryContextSwitchTo(old);
+  s.target = std::max(kFirstTarget, static_cast<uint32_t>(wanted + wanted / 16 + 2));
+  s.reader = pg::UnpinnedReader(scan->indexRelation, pg::unpinned_reads);
+  s.x = am::QueryVector(scan, s.view->metric(), s.view->meta.dims);
+  PrepareQuery(s);
 }
 
 }  // namespace
 
-IndexScanDesc BeginScan(Relation index, int nkeys, int norderbys) {
-  IndexScanDesc scan = RelationGetIndexScan(index, nkeys, norderbys);
-  ScanOpaque* opaque = static_cast<ScanOpaque*>(palloc0(sizeof(ScanOpaque)));
-  opaque->context =
-      AllocSetContextCreate(CurrentMemoryContext, "ann ivf scan", ALLOCSET_DEFAULT_SIZES);
-  opaque->fetcher = am::RowFetcher(CurrentMemoryContext);
-  scan->opaque = opaque;
-  return scan;
-}
-
-void Rescan(IndexScanDesc scan, ScanKey keys, int nkeys, ScanKey orderbys, int norderbys) {
-  ScanOpaque* opaque = static_cast<ScanOpaque*>(scan->opaque);
-  if (opaque->state != nullptr) opaque->state->reader.ReportHits();
-  MemoryContextReset(opaque->context);
-  opaque->state = nullptr;
-  if (keys != nullptr && scan->numberOfKeys > 0) {
-    memmove(scan->keyData, keys, scan->numberOfKeys * sizeof(ScanKeyData));
-  }
-  if (orderbys != nullptr && scan->numberOfOrderBys > 0) {
-    memmove(scan->orderByData, orderbys, scan->numberOfOrderBys * sizeof(ScanKeyData));
-  }
-}
-
-bool GetTuple(IndexScanDesc scan, ScanDirection direction) {
-  if (!ScanDirectionIsForward(direction)) {
-    ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-                    errmsg("%s index \"%s\" cannot be scanned backward",
-                           get_am_name(scan->indexRelation->rd_rel->relam),
-                           RelationGetRelationName(scan->indexRelation))));
-  }
-  ScanOpaque* opaque = static_cast<ScanOpaque*>(scan->opaque);
-  if (opaque->state == nullptr) StartScan(scan);
-  MemoryContext old = MemoryContextSwitchTo(opaque->context);
-  am::Emission& emission = opaque->state->emission;
-  const bool found = emission.pending() || NextRows(scan);
-  MemoryContextSwitchTo(old);
-  if (!found) return false;
-  scan->xs_heaptid = emission.TakePending();
-  scan->xs_recheck = false;
-  scan->xs_recheckorderby = false;
-  return true;
-}
-
-void EndScan(IndexScanDesc scan) {
-  ScanOpaque* opaque = static_cast<ScanOpaque*>(scan->opaque);
-  if (opaque->state != nullptr) opaque->state->reader.ReportHits();
-  opaque->fetcher.Close();
-  MemoryContextDelete(opaque->context);
-  pfree(opaque);
-  scan->opaque = nullptr;
-}
+void SetScan(IndexAmRoutine* routine) { am::SetScan<ScanState, StartScan, NextRows>(routine); }
 
 }  // namespace ann::ivf

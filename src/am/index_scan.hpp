@@ -1,0 +1,114 @@
+// What the index scans of all access methods do alike: their callbacks, and what they ask of the
+// scan that the server hands them.
+//
+// A scan's state is made when its first row is asked for, and anew after each rescan. It has
+//   explicit State(MemoryContext)
+//   Emission emission
+//   void ReportHits()   counts the pages read without a pin
+#pragma once
+
+#include "am/emission.hpp"
+#include "am/row_fetch.hpp"
+#include "format/hnsw_format.hpp"
+#include "quant/codec.hpp"
+
+#include "pg/alloc.hpp"
+
+namespace ann::am {
+
+// Lives as long as the scan.
+template <class State>
+struct ScanOpaque {
+  MemoryContext context;  // reset by rescan
+  State* state;
+  RowFetcher fetcher;
+};
+
+// Where the table ends that the rows of an index lie in; it may have grown since it was asked.
+class TableEnd {
+ public:
+  // The row that page `block` of the index names. Errors: ERRCODE_INDEX_CORRUPTED when the table
+  // has no page for it.
+  ItemPointerData RowAt(IndexScanDesc scan, BlockNumber block, const format::Tid& stored);
+
+ private:
+  BlockNumber blocks_ = 0;
+};
+
+// Errors: 0A000 for a scan without ORDER BY, or of another snapshot than an MVCC one.
+void CheckScan(IndexScanDesc scan);
+// Errors: 0A000 for a scan backward.
+void CheckDirection(IndexScanDesc scan, ScanDirection direction);
+// The vector that rows are ordered by their distance from. Null: no row has one (NULL, or zero
+// under cosine).
+const float* QueryVector(IndexScanDesc scan, quant::Metric metric, uint32_t dims);
+void TakeKeys(IndexScanDesc scan, ScanKey keys, ScanKey orderbys);
+void CountScan(IndexScanDesc scan);
+
+// --- callbacks ----------------------------------------------------------------------------------
+template <class State>
+ScanOpaque<State>& OpaqueOf(IndexScanDesc scan) {
+  return *static_cast<ScanOpaque<State>*>(scan->opaque);
+}
+
+template <class State>
+IndexScanDesc BeginScan(Relation index, int nkeys, int norderbys) {
+  IndexScanDesc scan = RelationGetIndexScan(index, nkeys, norderbys);
+  auto* opaque = static_cast<ScanOpaque<State>*>(palloc0(sizeof(ScanOpaque<State>)));
+  opaque->context = AllocSetContextCreate(CurrentMemoryContext, "ann scan", ALLOCSET_DEFAULT_SIZES);
+  opaque->fetcher = RowFetcher(CurrentMemoryContext);
+  scan->opaque = opaque;
+  return scan;
+}
+
+template <class State>
+void Rescan(IndexScanDesc scan, ScanKey keys, int, ScanKey orderbys, int) {
+  ScanOpaque<State>& opaque = OpaqueOf<State>(scan);
+  if (opaque.state != nullptr) opaque.state->ReportHits();
+  MemoryContextReset(opaque.context);
+  opaque.state = nullptr;
+  TakeKeys(scan, keys, orderbys);
+}
+
+// `start` fills a state that has just been made; `next_rows` makes rows pending, or returns false
+// at the scan's end.
+template <class State, void (*start)(IndexScanDesc, State&), bool (*next_rows)(IndexScanDesc)>
+bool GetTuple(IndexScanDesc scan, ScanDirection direction) {
+  CheckDirection(scan, direction);
+  ScanOpaque<State>& opaque = OpaqueOf<State>(scan);
+  MemoryContext old = MemoryContextSwitchTo(opaque.context);
+  if (opaque.state == nullptr) {
+    CheckScan(scan);
+    opaque.state = pg::Construct<State>(palloc(sizeof(State)), opaque.context);
+    start(scan, *opaque.state);
+    CountScan(scan);
+  }
+  Emission& emission = opaque.state->emission;
+  const bool found = emission.pending() || next_rows(scan);
+  MemoryContextSwitchTo(old);
+  if (!found) return false;
+  scan->xs_heaptid = emission.TakePending();
+  scan->xs_recheck = false;
+  scan->xs_recheckorderby = false;
+  return true;
+}
+
+template <class State>
+void EndScan(IndexScanDesc scan) {
+  ScanOpaque<State>& opaque = OpaqueOf<State>(scan);
+  if (opaque.state != nullptr) opaque.state->ReportHits();
+  opaque.fetcher.Close();
+  MemoryContextDelete(opaque.context);
+  pfree(&opaque);
+  scan->opaque = nullptr;
+}
+
+template <class State, void (*start)(IndexScanDesc, State&), bool (*next_rows)(IndexScanDesc)>
+void SetScan(IndexAmRoutine* routine) {
+  routine->ambeginscan = BeginScan<State>;
+  routine->amrescan = Rescan<State>;
+  routine->amgettuple = GetTuple<State, start, next_rows>;
+  routine->amendscan = EndScan<State>;
+}
+
+}  // namespace ann::am
