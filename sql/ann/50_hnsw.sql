@@ -33,3 +33,30 @@ CREATE OPERATOR CLASS vector_l1_ops FOR TYPE vector USING hnsw AS
   FUNCTION 1 l1_distance(vector, vector);
 COMMENT ON OPERATOR CLASS vector_l1_ops USING hnsw IS 'taxicab distance';
 COMMENT ON OPERATOR FAMILY vector_l1_ops USING hnsw IS 'taxicab distance';
+
+-- operator classes of halfvec for hnsw
+
+CREATE OPERATOR CLASS halfvec_l2_ops FOR TYPE halfvec USING hnsw AS
+  OPERATOR 1 <-> (halfvec, halfvec) FOR ORDER BY float_ops,
+  FUNCTION 1 halfvec_l2_squared_distance(halfvec, halfvec);
+COMMENT ON OPERATOR CLASS halfvec_l2_ops USING hnsw IS 'Euclidean distance';
+COMMENT ON OPERATOR FAMILY halfvec_l2_ops USING hnsw IS 'Euclidean distance';
+
+CREATE OPERATOR CLASS halfvec_ip_ops FOR TYPE halfvec USING hnsw AS
+  OPERATOR 1 <#> (halfvec, halfvec) FOR ORDER BY float_ops,
+  FUNCTION 1 halfvec_negative_inner_product(halfvec, halfvec);
+COMMENT ON OPERATOR CLASS halfvec_ip_ops USING hnsw IS 'inner product, largest first';
+COMMENT ON OPERATOR FAMILY halfvec_ip_ops USING hnsw IS 'inner product, largest first';
+
+CREATE OPERATOR CLASS halfvec_cosine_ops FOR TYPE halfvec USING hnsw AS
+  OPERATOR 1 <=> (halfvec, halfvec) FOR ORDER BY float_ops,
+  FUNCTION 1 halfvec_negative_inner_product(halfvec, halfvec),
+  FUNCTION 2 l2_norm(halfvec);
+COMMENT ON OPERATOR CLASS halfvec_cosine_ops USING hnsw IS 'cosine distance';
+COMMENT ON OPERATOR FAMILY halfvec_cosine_ops USING hnsw IS 'cosine distance';
+
+CREATE OPERATOR CLASS halfvec_l1_ops FOR TYPE halfvec USING hnsw AS
+  OPERATOR 1 <+> (halfvec, halfvec) FOR ORDER BY float_ops,
+  FUNCTION 1 l1_distance(halfvec, halfvec);
+COMMENT ON OPERATOR CLASS halfvec_l1_ops USING hnsw IS 'taxicab distance';
+COMMENT ON OPERATOR FAMILY halfvec_l1_ops USING hnsw IS 'taxicab distance';

@@ -48,7 +48,7 @@ void CheckDirection(IndexScanDesc scan, ScanDirection direction) {
 const float* QueryVector(IndexScanDesc scan, quant::Metric metric, uint32_t dims) {
   const ScanKeyData& key = scan->orderByData[0];
   if ((key.sk_flags & SK_ISNULL) != 0) return nullptr;
-  const float* x = VectorFloats(key.sk_argument, dims);
+  const float* x = VectorFloats(scan->indexRelation, key.sk_argument, dims);
   return IsIndexable(metric, x, dims) ? x : nullptr;
 }
 

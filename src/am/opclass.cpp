@@ -11,6 +11,12 @@ Datum ann_vector_negative_inner_product(PG_FUNCTION_ARGS);
 Datum ann_vector_cosine_distance(PG_FUNCTION_ARGS);
 Datum ann_vector_l1_distance(PG_FUNCTION_ARGS);
 Datum ann_vector_norm(PG_FUNCTION_ARGS);
+Datum ann_halfvec_l2_distance(PG_FUNCTION_ARGS);
+Datum ann_halfvec_l2_squared_distance(PG_FUNCTION_ARGS);
+Datum ann_halfvec_negative_inner_product(PG_FUNCTION_ARGS);
+Datum ann_halfvec_cosine_distance(PG_FUNCTION_ARGS);
+Datum ann_halfvec_l1_distance(PG_FUNCTION_ARGS);
+Datum ann_halfvec_norm(PG_FUNCTION_ARGS);
 }
 
 namespace ann::am {
@@ -18,6 +24,7 @@ namespace ann::am {
 namespace {
 
 struct MetricFunctions {
+  ColumnType type;
   quant::Metric metric;
   PGFunction distance;  // support function 1
   PGFunction norm;      // support function 2, or null
@@ -25,12 +32,22 @@ struct MetricFunctions {
 };
 
 constexpr MetricFunctions kMetrics[] = {
-    {quant::Metric::kL2, ann_vector_l2_squared_distance, nullptr, ann_vector_l2_distance},
-    {quant::Metric::kInnerProduct, ann_vector_negative_inner_product, nullptr,
+    {ColumnType::kVector, quant::Metric::kL2, ann_vector_l2_squared_distance, nullptr,
+     ann_vector_l2_distance},
+    {ColumnType::kVector, quant::Metric::kInnerProduct, ann_vector_negative_inner_product, nullptr,
      ann_vector_negative_inner_product},
-    {quant::Metric::kCosine, ann_vector_negative_inner_product, ann_vector_norm,
-     ann_vector_cosine_distance},
-    {quant::Metric::kL1, ann_vector_l1_distance, nullptr, ann_vector_l1_distance},
+    {ColumnType::kVector, quant::Metric::kCosine, ann_vector_negative_inner_product,
+     ann_vector_norm, ann_vector_cosine_distance},
+    {ColumnType::kVector, quant::Metric::kL1, ann_vector_l1_distance, nullptr,
+     ann_vector_l1_distance},
+    {ColumnType::kHalfVector, quant::Metric::kL2, ann_halfvec_l2_squared_distance, nullptr,
+     ann_halfvec_l2_distance},
+    {ColumnType::kHalfVector, quant::Metric::kInnerProduct, ann_halfvec_negative_inner_product,
+     nullptr, ann_halfvec_negative_inner_product},
+    {ColumnType::kHalfVector, quant::Metric::kCosine, ann_halfvec_negative_inner_product,
+     ann_halfvec_norm, ann_halfvec_cosine_distance},
+    {ColumnType::kHalfVector, quant::Metric::kL1, ann_halfvec_l1_distance, nullptr,
+     ann_halfvec_l1_distance},
 };
 
 const MetricFunctions* FindMetric(PGFunction distance, PGFunction norm) {
@@ -176,7 +193,9 @@ class Validator {
 
 }  // namespace
 
-quant::Metric MetricOf(Relation index) {
+namespace {
+
+const MetricFunctions& FunctionsOf(Relation index) {
   PGFunction norm = nullptr;
   if (OidIsValid(index_getprocid(index, 1, kNormFunction))) {
     norm = index_getprocinfo(index, 1, kNormFunction)->fn_addr;
@@ -191,8 +210,13 @@ quant::Metric MetricOf(Relation index) {
                 RelationGetRelationName(index), get_am_name(index->rd_rel->relam)),
          errhint("Its support functions must be those of one of the extension's own classes.")));
   }
-  return found->metric;
+  return *found;
 }
+
+}  // namespace
+
+quant::Metric MetricOf(Relation index) { return FunctionsOf(index).metric; }
+ColumnType ColumnTypeOf(Relation index) { return FunctionsOf(index).type; }
 
 namespace {
 

@@ -11,6 +11,12 @@ namespace ann::am {
 
 inline constexpr int kDistanceFunction = 1, kNormFunction = 2, kNumSupportFunctions = 2;
 
+// What the column of an index holds.
+enum class ColumnType : uint8_t { kVector, kHalfVector };
+
+// The type of an index's column, from its operator class. Errors: as MetricOf.
+ColumnType ColumnTypeOf(Relation index);
+
 // The metric of an index, from its operator class. Errors: 0A000 when that has a function 1 that is
 // none of ours.
 quant::Metric MetricOf(Relation index);

@@ -16,7 +16,7 @@ void RowFetcher::Open(IndexScanDesc scan) {
 }
 
 // The indexed vector of the row in the slot, in the row context.
-const float* RowFetcher::SlotVector(uint32_t dims) {
+const float* RowFetcher::SlotVector(Relation index, uint32_t dims) {
   Datum value;
   bool isnull;
   const AttrNumber attribute = info_->ii_IndexAttrNumbers[0];
@@ -29,7 +29,7 @@ const float* RowFetcher::SlotVector(uint32_t dims) {
     FormIndexDatum(info_, slot_, executor_, values, nulls);
     value = values[0], isnull = nulls[0];
   }
-  return isnull ? nullptr : VectorFloats(value, dims);
+  return isnull ? nullptr : VectorFloats(index, value, dims);
 }
 
 bool RowFetcher::Fetch(IndexScanDesc scan, quant::Metric metric, const float* x, uint32_t dims,
@@ -44,7 +44,7 @@ bool RowFetcher::Fetch(IndexScanDesc scan, quant::Metric metric, const float* x,
       continue;
     }
     MemoryContext old = MemoryContextSwitchTo(row_context_);
-    const float* row = SlotVector(dims);
+    const float* row = SlotVector(scan->indexRelation, dims);
     if (row != nullptr) {
       *key = OrderableKey(ExactKey(metric, x, row, dims));
       found = true;

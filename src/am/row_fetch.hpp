@@ -30,7 +30,7 @@ class RowFetcher {
 
  private:
   void Open(IndexScanDesc scan);
-  const float* SlotVector(uint32_t dims);
+  const float* SlotVector(Relation index, uint32_t dims);
 
   MemoryContext context_;
   MemoryContext row_context_;  // reset for each table row

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "am/opclass.hpp"
 #include "simd/simd.hpp"
 #include "types/dense_type.hpp"
 
@@ -13,10 +14,13 @@ using quant::Metric;
 int DimsOf(Relation index) {
   const int dims = TupleDescAttr(RelationGetDescr(index), 0)->atttypmod;
   if (dims < 0) {
-    ereport(ERROR,
-            (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("column does not have dimensions"),
-             errhint("Declare it as vector(n), or index an expression such as "
-                     "(column::vector(n)).")));
+    const char* type = format_type_be(TupleDescAttr(RelationGetDescr(index), 0)->atttypid);
+    ereport(
+        ERROR,
+        (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("column does not have dimensions"),
+         errhint("Declare it with a number of dimensions, as %s(n), or index an expression such "
+                 "as (column::%s(n)).",
+                 type, type)));
   }
   if (dims > kMaxDims) {
     ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
@@ -27,20 +31,51 @@ int DimsOf(Relation index) {
   return dims;
 }
 
-const float* AnyVectorFloats(Datum datum, uint32_t* dims) {
-  const auto* vector = reinterpret_cast<const types::Vector*>(
+namespace {
+
+// A stored vector, plain: used where it lies or copied into the current context.
+template <class Number>
+const types::Dense<Number>* Plain(Datum datum) {
+  const auto* vector = reinterpret_cast<const types::Dense<Number>*>(
       pg_detoast_datum(reinterpret_cast<struct varlena*>(DatumGetPointer(datum))));
-  if (vector->dims < 1 || VARSIZE(vector) != types::VectorBytes(vector->dims)) {
-    types::ReportDamaged("vector", VARSIZE(vector));
+  if (vector->dims < 1 || VARSIZE(vector) != types::VectorBytes<Number>(vector->dims)) {
+    types::ReportDamaged(types::kTypeName<Number>, VARSIZE(vector));
   }
-  *dims = static_cast<uint32_t>(vector->dims);
-  return vector->values;
+  return vector;
 }
 
-const float* VectorFloats(Datum datum, uint32_t dims) {
+void CheckDims(ColumnType type, uint32_t expected, uint32_t found) {
+  if (type == ColumnType::kHalfVector) {
+    types::CheckExpectedDims<Half>(static_cast<int>(expected), static_cast<int>(found));
+  } else {
+    types::CheckExpectedDims<float>(static_cast<int>(expected), static_cast<int>(found));
+  }
+}
+
+const float* Floats(ColumnType type, Datum datum, uint32_t* dims) {
+  if (type == ColumnType::kVector) {
+    const types::Vector* vector = Plain<float>(datum);
+    *dims = static_cast<uint32_t>(vector->dims);
+    return vector->values;
+  }
+  const types::HalfVector* vector = Plain<Half>(datum);
+  *dims = static_cast<uint32_t>(vector->dims);
+  auto* values = static_cast<float*>(palloc(sizeof(float) * *dims));
+  simd::Halves().widen(vector->values, values, *dims);
+  return values;
+}
+
+}  // namespace
+
+const float* AnyVectorFloats(Relation index, Datum datum, uint32_t* dims) {
+  return Floats(ColumnTypeOf(index), datum, dims);
+}
+
+const float* VectorFloats(Relation index, Datum datum, uint32_t dims) {
+  const ColumnType type = ColumnTypeOf(index);
   uint32_t found;
-  const float* x = AnyVectorFloats(datum, &found);
-  types::CheckExpectedDims<float>(static_cast<int>(dims), static_cast<int>(found));
+  const float* x = Floats(type, datum, &found);
+  CheckDims(type, dims, found);
   return x;
 }
 

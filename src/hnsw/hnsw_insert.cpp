@@ -630,7 +630,7 @@ bool Insert(Relation index, Datum* values, bool* nulls, ItemPointer tid, Relatio
   Statement* statement = static_cast<Statement*>(info->ii_AmCache);
   MemoryContext old = MemoryContextSwitchTo(statement->row_context);
   const format::Meta& meta = statement->view->meta;
-  const float* x = am::VectorFloats(values[0], meta.dims);
+  const float* x = am::VectorFloats(index, values[0], meta.dims);
   if (am::IsIndexable(statement->view->metric(), x, meta.dims)) {
     if (static_cast<quant::Metric>(meta.metric) == quant::Metric::kL1 && meta.l1_step[0] == 0 &&
         meta.epoch == 0 && SetGrid(*statement->view, x)) {
