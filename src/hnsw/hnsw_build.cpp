@@ -64,7 +64,7 @@ void EnterPhase(BuildPhase phase) {
 // The floats of a row to be indexed, or null.
 const float* RowVector(const BuildState& state, Datum* values, const bool* isnull) {
   if (isnull[0]) return nullptr;
-  return am::VectorFloats(state.view->rel, values[0], state.meta.dims);
+  return am::VectorFloats(state.index, values[0], state.meta.dims);
 }
 
 double Norm(const float* x, uint32_t dims) {
