@@ -60,8 +60,7 @@ class Vacuum {
       RepairLists(view_, tour_, dead_, dead_records_, context_);
     }
     ReplaceEntry();
-    if (dead_.count() > 0) ReconnectNodes(view_, tour_, context_, &loners_);
-    LinkLoners();
+    if (dead_.count() > 0) LinkLost();
     pg::StopPoint("vacuum.repaired");
     tour_.ForAuxiliaryPages([this](BlockNumber block) { FreeRecords(block); });
     if (dead_.count() > 0) tour_.ForNodePages([this](BlockNumber block) { FreeNodes(block); });
@@ -405,14 +404,21 @@ class Vacuum {
     return meta;
   }
 
-  // Nodes that nobody around them could take in; most are rows inserted while all that their search
-  // met was dead: now that no list leads to the dead, the search finds the living.
-  void LinkLoners() {
-    if (loners_.empty()) return;
-    Inserter* inserter = StartInserts(OpenIndex(view_.rel, context_), context_);
-    for (const NodeId id : loners_) {
-      pg::VacuumDelay();
-      LinkLoner(inserter, id);
+  // Loners are nodes that nobody around them could take in; most are rows inserted while all that
+  // their search met was dead: now that no list leads to the dead, the search finds the living.
+  // Who gives way to a loner in a full list is held by another, but walks may come to that one
+  // through this very list only (m = 2: after one vacuum of 30): so the links are followed again.
+  void LinkLost() {
+    constexpr int kAttempts = 4;
+    for (int attempt = 0; attempt < kAttempts; ++attempt) {
+      loners_.clear();
+      ReconnectNodes(view_, tour_, context_, &loners_);
+      if (loners_.empty()) return;
+      Inserter* inserter = StartInserts(OpenIndex(view_.rel, context_), context_);
+      for (const NodeId id : loners_) {
+        pg::VacuumDelay();
+        LinkLoner(inserter, id);
+      }
     }
   }
 
