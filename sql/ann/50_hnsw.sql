@@ -11,18 +11,21 @@ COMMENT ON ACCESS METHOD hnsw IS 'nearest neighbours by a graph of vector codes'
 
 CREATE OPERATOR CLASS vector_l2_ops FOR TYPE vector USING hnsw AS
   OPERATOR 1 <-> (vector, vector) FOR ORDER BY float_ops,
+  OPERATOR 2 <<->> (vector, sphere_vector),
   FUNCTION 1 vector_l2_squared_distance(vector, vector);
 COMMENT ON OPERATOR CLASS vector_l2_ops USING hnsw IS 'Euclidean distance';
 COMMENT ON OPERATOR FAMILY vector_l2_ops USING hnsw IS 'Euclidean distance';
 
 CREATE OPERATOR CLASS vector_ip_ops FOR TYPE vector USING hnsw AS
   OPERATOR 1 <#> (vector, vector) FOR ORDER BY float_ops,
+  OPERATOR 2 <<#>> (vector, sphere_vector),
   FUNCTION 1 vector_negative_inner_product(vector, vector);
 COMMENT ON OPERATOR CLASS vector_ip_ops USING hnsw IS 'inner product, largest first';
 COMMENT ON OPERATOR FAMILY vector_ip_ops USING hnsw IS 'inner product, largest first';
 
 CREATE OPERATOR CLASS vector_cosine_ops FOR TYPE vector USING hnsw AS
   OPERATOR 1 <=> (vector, vector) FOR ORDER BY float_ops,
+  OPERATOR 2 <<=>> (vector, sphere_vector),
   FUNCTION 1 vector_negative_inner_product(vector, vector),
   FUNCTION 2 vector_norm(vector);
 COMMENT ON OPERATOR CLASS vector_cosine_ops USING hnsw IS 'cosine distance';
@@ -30,6 +33,7 @@ COMMENT ON OPERATOR FAMILY vector_cosine_ops USING hnsw IS 'cosine distance';
 
 CREATE OPERATOR CLASS vector_l1_ops FOR TYPE vector USING hnsw AS
   OPERATOR 1 <+> (vector, vector) FOR ORDER BY float_ops,
+  OPERATOR 2 <<+>> (vector, sphere_vector),
   FUNCTION 1 l1_distance(vector, vector);
 COMMENT ON OPERATOR CLASS vector_l1_ops USING hnsw IS 'taxicab distance';
 COMMENT ON OPERATOR FAMILY vector_l1_ops USING hnsw IS 'taxicab distance';

@@ -18,18 +18,21 @@ COMMENT ON ACCESS METHOD ivfflat IS 'nearest neighbours by lists of vectors';
 
 CREATE OPERATOR CLASS vector_l2_ops FOR TYPE vector USING ivf AS
   OPERATOR 1 <-> (vector, vector) FOR ORDER BY float_ops,
+  OPERATOR 2 <<->> (vector, sphere_vector),
   FUNCTION 1 vector_l2_squared_distance(vector, vector);
 COMMENT ON OPERATOR CLASS vector_l2_ops USING ivf IS 'Euclidean distance';
 COMMENT ON OPERATOR FAMILY vector_l2_ops USING ivf IS 'Euclidean distance';
 
 CREATE OPERATOR CLASS vector_ip_ops FOR TYPE vector USING ivf AS
   OPERATOR 1 <#> (vector, vector) FOR ORDER BY float_ops,
+  OPERATOR 2 <<#>> (vector, sphere_vector),
   FUNCTION 1 vector_negative_inner_product(vector, vector);
 COMMENT ON OPERATOR CLASS vector_ip_ops USING ivf IS 'inner product, largest first';
 COMMENT ON OPERATOR FAMILY vector_ip_ops USING ivf IS 'inner product, largest first';
 
 CREATE OPERATOR CLASS vector_cosine_ops FOR TYPE vector USING ivf AS
   OPERATOR 1 <=> (vector, vector) FOR ORDER BY float_ops,
+  OPERATOR 2 <<=>> (vector, sphere_vector),
   FUNCTION 1 vector_negative_inner_product(vector, vector),
   FUNCTION 2 vector_norm(vector);
 COMMENT ON OPERATOR CLASS vector_cosine_ops USING ivf IS 'cosine distance';
@@ -37,18 +40,21 @@ COMMENT ON OPERATOR FAMILY vector_cosine_ops USING ivf IS 'cosine distance';
 
 CREATE OPERATOR CLASS vector_l2_ops DEFAULT FOR TYPE vector USING ivfflat AS
   OPERATOR 1 <-> (vector, vector) FOR ORDER BY float_ops,
+  OPERATOR 2 <<->> (vector, sphere_vector),
   FUNCTION 1 vector_l2_squared_distance(vector, vector);
 COMMENT ON OPERATOR CLASS vector_l2_ops USING ivfflat IS 'Euclidean distance';
 COMMENT ON OPERATOR FAMILY vector_l2_ops USING ivfflat IS 'Euclidean distance';
 
 CREATE OPERATOR CLASS vector_ip_ops FOR TYPE vector USING ivfflat AS
   OPERATOR 1 <#> (vector, vector) FOR ORDER BY float_ops,
+  OPERATOR 2 <<#>> (vector, sphere_vector),
   FUNCTION 1 vector_negative_inner_product(vector, vector);
 COMMENT ON OPERATOR CLASS vector_ip_ops USING ivfflat IS 'inner product, largest first';
 COMMENT ON OPERATOR FAMILY vector_ip_ops USING ivfflat IS 'inner product, largest first';
 
 CREATE OPERATOR CLASS vector_cosine_ops FOR TYPE vector USING ivfflat AS
   OPERATOR 1 <=> (vector, vector) FOR ORDER BY float_ops,
+  OPERATOR 2 <<=>> (vector, sphere_vector),
   FUNCTION 1 vector_negative_inner_product(vector, vector),
   FUNCTION 2 vector_norm(vector);
 COMMENT ON OPERATOR CLASS vector_cosine_ops USING ivfflat IS 'cosine distance';

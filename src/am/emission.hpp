@@ -143,8 +143,14 @@ class Emission {
     return true;
   }
 
-  // Takes candidates from the heap until rows are pending; false: the heap is empty, or the source
-  // wants to look for more first. A source has
+  // Rows whose keys are above are not wanted.
+  void SetWithin(float key) { within_ = key; }
+  float within() const { return within_; }
+  // Whether the heap holds nothing but such.
+  bool PastRange() const { return !items_.empty() && items_.front().lower > within_; }
+
+  // Takes candidates from the heap until rows are pending; false: the heap is empty or past the
+  // range, or the source wants to look for more first. A source has
   //   bool WantsMore()          whether to stop here
   //   void Refine(Item)         pushes a kCoarse candidate again, its bounds closer
   //   uint32_t AddTids(id)      adds the candidate's rows to the pool; their number
@@ -155,7 +161,7 @@ class Emission {
   //   void Settle(id)           called for what was emitted, held back, or has no visible row
   template <class Source>
   bool EmitNearest(Source& source, IterativeScan order) {
-    while (!items_.empty() && !source.WantsMore()) {
+    while (!items_.empty() && !source.WantsMore() && !PastRange()) {
       CHECK_FOR_INTERRUPTS();
       std::pop_heap(items_.begin(), items_.end(), Later());
       Item item = items_.back();
@@ -216,6 +222,7 @@ class Emission {
   VecOf<Item, Alloc> items_;
   VecOf<ItemPointerData, Alloc> tids_;  // pool of the exact items
   VecOf<Held, Alloc> held_;
+  float within_ = INFINITY;
   float last_ = -INFINITY;  // largest key emitted
   uint32_t pending_ = 0;    // in tids_
   uint32_t pending_end_ = 0;

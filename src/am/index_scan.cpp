@@ -1,7 +1,5 @@
 #include "am/index_scan.hpp"
 
-#include "am/vector_column.hpp"
-
 #include "pg/error.hpp"
 
 #include <cstring>
@@ -26,16 +24,10 @@ ItemPointerData TableEnd::RowAt(IndexScanDesc scan, BlockNumber block, const for
 }
 
 void CheckScan(IndexScanDesc scan) {
-  const char* name = RelationGetRelationName(scan->indexRelation);
-  if (scan->numberOfOrderBys != 1) {
-    ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-                    errmsg("cannot scan %s index \"%s\" without ORDER BY", MethodOf(scan), name)));
-  }
-  if (!IsMVCCSnapshot(scan->xs_snapshot)) {
-    ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-                    errmsg("%s index \"%s\" can be scanned with MVCC snapshots only",
-                           MethodOf(scan), name)));
-  }
+  if (IsMVCCSnapshot(scan->xs_snapshot)) return;
+  ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+                  errmsg("%s index \"%s\" can be scanned with MVCC snapshots only", MethodOf(scan),
+                         RelationGetRelationName(scan->indexRelation))));
 }
 
 void CheckDirection(IndexScanDesc scan, ScanDirection direction) {
@@ -43,13 +35,6 @@ void CheckDirection(IndexScanDesc scan, ScanDirection direction) {
   ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
                   errmsg("%s index \"%s\" cannot be scanned backward", MethodOf(scan),
                          RelationGetRelationName(scan->indexRelation))));
-}
-
-const float* QueryVector(IndexScanDesc scan, quant::Metric metric, uint32_t dims) {
-  const ScanKeyData& key = scan->orderByData[0];
-  if ((key.sk_flags & SK_ISNULL) != 0) return nullptr;
-  const float* x = VectorFloats(scan->indexRelation, key.sk_argument, dims);
-  return IsIndexable(metric, x, dims) ? x : nullptr;
 }
 
 void TakeKeys(IndexScanDesc scan, ScanKey keys, ScanKey orderbys) {

@@ -3,15 +3,15 @@
 //
 // A scan's state is made when its first row is asked for, and anew after each rescan. It has
 //   explicit State(MemoryContext)
+//   ScanTarget aim
 //   Emission emission
 //   void ReportHits()   counts the pages read without a pin
 #pragma once
 
 #include "am/emission.hpp"
 #include "am/row_fetch.hpp"
+#include "am/scan_target.hpp"
 #include "format/hnsw_format.hpp"
-#include "quant/codec.hpp"
-
 #include "pg/alloc.hpp"
 
 namespace ann::am {
@@ -35,13 +35,10 @@ class TableEnd {
   BlockNumber blocks_ = 0;
 };
 
-// Errors: 0A000 for a scan without ORDER BY, or of another snapshot than an MVCC one.
+// Errors: 0A000 for a scan of another snapshot than an MVCC one.
 void CheckScan(IndexScanDesc scan);
 // Errors: 0A000 for a scan backward.
 void CheckDirection(IndexScanDesc scan, ScanDirection direction);
-// The vector that rows are ordered by their distance from. Null: no row has one (NULL, or zero
-// under cosine).
-const float* QueryVector(IndexScanDesc scan, quant::Metric metric, uint32_t dims);
 void TakeKeys(IndexScanDesc scan, ScanKey keys, ScanKey orderbys);
 void CountScan(IndexScanDesc scan);
 
@@ -70,8 +67,8 @@ void Rescan(IndexScanDesc scan, ScanKey keys, int, ScanKey orderbys, int) {
   TakeKeys(scan, keys, orderbys);
 }
 
-// `start` fills a state that has just been made; `next_rows` makes rows pending, or returns false
-// at the scan's end.
+// `start` fills a state that has just been made, `aim` by ReadTarget; `next_rows` makes rows
+// pending, or returns false at the scan's end.
 template <class State, void (*start)(IndexScanDesc, State&), bool (*next_rows)(IndexScanDesc)>
 bool GetTuple(IndexScanDesc scan, ScanDirection direction) {
   CheckDirection(scan, direction);
@@ -84,11 +81,11 @@ bool GetTuple(IndexScanDesc scan, ScanDirection direction) {
     CountScan(scan);
   }
   Emission& emission = opaque.state->emission;
-  const bool found = emission.pending() || next_rows(scan);
+  const bool found = !opaque.state->aim.none && (emission.pending() || next_rows(scan));
   MemoryContextSwitchTo(old);
   if (!found) return false;
   scan->xs_heaptid = emission.TakePending();
-  scan->xs_recheck = false;
+  scan->xs_recheck = opaque.state->aim.recheck;
   scan->xs_recheckorderby = false;
   return true;
 }

@@ -17,6 +17,10 @@ Datum ann_halfvec_negative_inner_product(PG_FUNCTION_ARGS);
 Datum ann_halfvec_cosine_distance(PG_FUNCTION_ARGS);
 Datum ann_halfvec_l1_distance(PG_FUNCTION_ARGS);
 Datum ann_halfvec_norm(PG_FUNCTION_ARGS);
+Datum ann_vector_within_l2(PG_FUNCTION_ARGS);
+Datum ann_vector_within_ip(PG_FUNCTION_ARGS);
+Datum ann_vector_within_cosine(PG_FUNCTION_ARGS);
+Datum ann_vector_within_l1(PG_FUNCTION_ARGS);
 }
 
 namespace ann::am {
@@ -29,25 +33,26 @@ struct MetricFunctions {
   PGFunction distance;  // support function 1
   PGFunction norm;      // support function 2, or null
   PGFunction order;     // behind the ordering operator
+  PGFunction within;    // behind the operator of range search, or null
 };
 
 constexpr MetricFunctions kMetrics[] = {
     {ColumnType::kVector, quant::Metric::kL2, ann_vector_l2_squared_distance, nullptr,
-     ann_vector_l2_distance},
+     ann_vector_l2_distance, ann_vector_within_l2},
     {ColumnType::kVector, quant::Metric::kInnerProduct, ann_vector_negative_inner_product, nullptr,
-     ann_vector_negative_inner_product},
+     ann_vector_negative_inner_product, ann_vector_within_ip},
     {ColumnType::kVector, quant::Metric::kCosine, ann_vector_negative_inner_product,
-     ann_vector_norm, ann_vector_cosine_distance},
+     ann_vector_norm, ann_vector_cosine_distance, ann_vector_within_cosine},
     {ColumnType::kVector, quant::Metric::kL1, ann_vector_l1_distance, nullptr,
-     ann_vector_l1_distance},
+     ann_vector_l1_distance, ann_vector_within_l1},
     {ColumnType::kHalfVector, quant::Metric::kL2, ann_halfvec_l2_squared_distance, nullptr,
-     ann_halfvec_l2_distance},
+     ann_halfvec_l2_distance, nullptr},
     {ColumnType::kHalfVector, quant::Metric::kInnerProduct, ann_halfvec_negative_inner_product,
-     nullptr, ann_halfvec_negative_inner_product},
+     nullptr, ann_halfvec_negative_inner_product, nullptr},
     {ColumnType::kHalfVector, quant::Metric::kCosine, ann_halfvec_negative_inner_product,
-     ann_halfvec_norm, ann_halfvec_cosine_distance},
+     ann_halfvec_norm, ann_halfvec_cosine_distance, nullptr},
     {ColumnType::kHalfVector, quant::Metric::kL1, ann_halfvec_l1_distance, nullptr,
-     ann_halfvec_l1_distance},
+     ann_halfvec_l1_distance, nullptr},
 };
 
 const MetricFunctions* FindMetric(PGFunction distance, PGFunction norm) {
@@ -122,7 +127,19 @@ class Validator {
 
   void CheckOperator(Form_pg_amop entry) {
     char* name = format_operator(entry->amopopr);
-    if (entry->amopstrategy != 1) Complain(name, "operator", "an invalid strategy number");
+    switch (entry->amopstrategy) {
+      case kOrderStrategy:
+        CheckOrder(entry, name);
+        break;
+      case kWithinStrategy:
+        CheckWithin(entry, name);
+        break;
+      default:
+        Complain(name, "operator", "an invalid strategy number");
+    }
+  }
+
+  void CheckOrder(Form_pg_amop entry, const char* name) {
     if (entry->amoppurpose != AMOP_ORDER) {
       Complain(name, "operator", "a purpose other than ORDER BY");
       return;
@@ -135,8 +152,26 @@ class Validator {
       Complain(name, "operator", "a wrong signature");
     }
     if (!IsOwn(entry->amoplefttype, entry->amoprighttype)) return;
+    CheckOperatorFunction(entry, name, &MetricFunctions::order);
+  }
+
+  // The right type is a sphere's.
+  void CheckWithin(Form_pg_amop entry, const char* name) {
+    if (entry->amoppurpose != AMOP_SEARCH) {
+      Complain(name, "operator", "a purpose other than search");
+      return;
+    }
+    if (!check_amop_signature(entry->amopopr, BOOLOID, entry->amoplefttype, entry->amoprighttype)) {
+      Complain(name, "operator", "a wrong signature");
+    }
+    if (entry->amoplefttype != form_->opcintype) return;
+    CheckOperatorFunction(entry, name, &MetricFunctions::within);
+  }
+
+  void CheckOperatorFunction(Form_pg_amop entry, const char* name,
+                             PGFunction MetricFunctions::*expected) {
     const MetricFunctions* metric = FindMetric(distance_, norm_);
-    if (metric != nullptr && AddressOf(get_opcode(entry->amopopr)) != metric->order) {
+    if (metric != nullptr && AddressOf(get_opcode(entry->amopopr)) != metric->*expected) {
       Complain(name, "operator", "a function that does not belong to the support functions");
     }
   }
@@ -151,7 +186,7 @@ class Validator {
         own_functions = group->functionset;
       }
     }
-    if ((own_operators & Bit(1)) == 0) Missing("operator", 1);
+    if ((own_operators & Bit(kOrderStrategy)) == 0) Missing("operator", kOrderStrategy);
     if ((own_functions & Bit(kDistanceFunction)) == 0) {
       Missing("support function", kDistanceFunction);
     } else if (const MetricFunctions* metric = FindMetric(distance_, norm_); metric == nullptr) {

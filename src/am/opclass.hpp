@@ -1,6 +1,6 @@
-// Operator classes of our access methods: one operator, strategy 1, FOR ORDER BY float_ops, and
-// these functions, as pgvector's have: 1 tells the metric; 2, the norm, beside the negative inner
-// product makes it cosine.
+// Operator classes of our access methods: an operator, strategy 1, FOR ORDER BY float_ops, perhaps
+// one of range search, strategy 2, and these functions, as pgvector's have: 1 tells the metric; 2,
+// the norm, beside the negative inner product makes it cosine.
 #pragma once
 
 #include "quant/codec.hpp"
@@ -9,6 +9,7 @@
 
 namespace ann::am {
 
+inline constexpr int kOrderStrategy = 1, kWithinStrategy = 2;
 inline constexpr int kDistanceFunction = 1, kNormFunction = 2, kNumSupportFunctions = 2;
 
 // What the column of an index holds.

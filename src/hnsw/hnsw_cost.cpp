@@ -82,7 +82,7 @@ void CostEstimate(PlannerInfo* root, IndexPath* path, double loop_count, Cost* s
                   Cost* total_cost, Selectivity* selectivity, double* correlation, double* pages) {
   IndexOptInfo* index = path->indexinfo;
   *correlation = 0;
-  if (path->indexorderbys == NIL) {
+  if (!am::CanServe(path)) {
     *startup_cost = *total_cost = kNever;
     *selectivity = 0;
     *pages = 0;
@@ -90,9 +90,10 @@ void CostEstimate(PlannerInfo* root, IndexPath* path, double loop_count, Cost* s
     return;
   }
 
+  const Selectivity share = am::ShareWithin(root, path);
   // A partial index returns the rows of its predicate.
   *selectivity =
-      clauselist_selectivity(root, index->indpred, index->rel->relid, JOIN_INNER, nullptr);
+      share * clauselist_selectivity(root, index->indpred, index->rel->relid, JOIN_INNER, nullptr);
 
   const Walk walk = PlannedWalk(index);
   const double visits = walk.Visits(0);
@@ -100,7 +101,7 @@ void CostEstimate(PlannerInfo* root, IndexPath* path, double loop_count, Cost* s
 
   // The server interpolates linearly from startup to total. Visits are not linear in rows: steep at
   // first, then none is left to visit. So the slope is the one up to the rows that LIMIT will take.
-  const am::PlannedRows wanted = am::PlanRows(root, index->rel, walk.nodes);
+  const am::PlannedRows wanted = am::PlanRows(root, path, std::max(walk.nodes * share, 1.0), share);
   const double streamed = std::max(wanted.rows - kFirstRows, 0.0);
   const Cost streaming =
       walk.Cpu(streamed) - walk.Cpu(0) + PageCost(root, index, walk.Visits(streamed)) -

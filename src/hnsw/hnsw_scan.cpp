@@ -48,7 +48,8 @@ struct ScanState {
   am::TableEnd table_end;
   PageGraph graph;
   quant::SearchQuery queries[kFrames] = {};
-  const float* x = nullptr;  // null: a query without distances (NULL, or zero under cosine)
+  am::ScanTarget aim;
+  const float* x = nullptr;  // aim.x
   float x_norm = 0;
   Phase phase = Phase::kStart;
   Beam<Alloc> beam;
@@ -246,12 +247,13 @@ bool Sweep(ScanState& s) {
         const Frame frame = view.FrameOf(node->code);
         known = known && (s.x == nullptr || frame != Frame::kUnknown);
         if (!known) break;
-        nearest.push_back(
+        const Item item =
             s.x == nullptr ? Item{0, 0, first + i, 0, 0, Stage::kRefined}
                            : am::Bounded(first + i,
                                          view.CodecOf(frame).Coarse(
                                              s.queries[static_cast<int>(frame)], view.Coded(node)),
-                                         am::kEpsilon, Stage::kCoarse));
+                                         am::kEpsilon, Stage::kCoarse);
+        if (item.lower <= s.aim.within) nearest.push_back(item);
       }
     }
     pg::Release(page);
@@ -271,6 +273,12 @@ bool Sweep(ScanState& s) {
   FreeAccessStrategy(strategy);
   for (const Item& item : nearest) s.emission.Push(item);
   return !s.emission.empty();
+}
+
+// What a sweep took for nearer than it is, it must not find again.
+void DropPast(ScanState& s) {
+  s.emission.ForEach([&s](const Item& item) { s.emitted.Insert(item.id); });
+  s.emission.Clear();
 }
 
 // --- emitting -----------------------------------------------------------------------------------
@@ -310,7 +318,9 @@ bool EmitNearest(IndexScanDesc scan) {
   const bool rounds =
       s.phase == Phase::kWalk && iterative_scan != static_cast<int>(am::IterativeScan::kOff);
   Source source{scan, s, rounds};
-  return s.emission.EmitNearest(source, static_cast<am::IterativeScan>(iterative_scan));
+  return s.emission.EmitNearest(source, s.aim.ordered
+                                            ? static_cast<am::IterativeScan>(iterative_scan)
+                                            : am::IterativeScan::kRelaxedOrder);
 }
 
 // Makes rows pending. False: the scan is at its end.
@@ -344,7 +354,12 @@ bool NextRows(IndexScanDesc scan) {
           break;
         }
         if (!s.spill.empty()) {
-          s.quota = 0;
+          // Half of a round's candidates and more are past the range: it has been searched.
+          if (s.emission.PastRange()) {
+            s.phase = Phase::kHeld;
+          } else {
+            s.quota = 0;
+          }
           break;
         }
         s.phase = Phase::kSweep;
@@ -352,6 +367,7 @@ bool NextRows(IndexScanDesc scan) {
         break;
       case Phase::kSweep:
         if (EmitNearest(scan)) return true;
+        DropPast(s);
         if (s.sweep_again && Sweep(s)) break;
         s.phase = Phase::kHeld;
         break;
@@ -369,7 +385,9 @@ void StartScan(IndexScanDesc scan, ScanState& s) {
   s.scan = scan;
   s.view = OpenIndex(scan->indexRelation, s.context);
   s.graph = PageGraph(s.view);
-  s.x = am::QueryVector(scan, s.view->metric(), s.view->meta.dims);
+  s.aim = am::ReadTarget(scan, s.view->metric(), s.view->meta.dims);
+  s.emission.SetWithin(s.aim.within);
+  s.x = s.aim.x;
   if (s.x == nullptr) return;
   PrepareQueries(&s);
   s.view->reloaded = PrepareQueries;

@@ -93,16 +93,17 @@ void CostEstimate(PlannerInfo* root, IndexPath* path, double loop_count, Cost* s
                   Cost* total_cost, Selectivity* selectivity, double* correlation, double* pages) {
   IndexOptInfo* index = path->indexinfo;
   *correlation = 0;
-  if (path->indexorderbys == NIL) {
+  if (!am::CanServe(path)) {
     *startup_cost = *total_cost = kNever;
     *selectivity = 0;
     *pages = 0;
     pg::DisablePath(&path->path);
     return;
   }
+  const Selectivity share = am::ShareWithin(root, path);
   // A partial index returns the rows of its predicate.
   *selectivity =
-      clauselist_selectivity(root, index->indpred, index->rel->relid, JOIN_INNER, nullptr);
+      share * clauselist_selectivity(root, index->indpred, index->rel->relid, JOIN_INNER, nullptr);
 
   const Search search = PlannedSearch(index);
   *startup_cost = kFixedTuples * cpu_tuple_cost +
@@ -110,7 +111,8 @@ void CostEstimate(PlannerInfo* root, IndexPath* path, double loop_count, Cost* s
                   search.Read(search.probes) + PageCost(root, index, search.probes / search.lists);
   // A scan that the settings cut short is charged as if it went on: what makes an answer short
   // makes no plan cheap.
-  const am::PlannedRows wanted = am::PlanRows(root, index->rel, search.rows);
+  const am::PlannedRows wanted =
+      am::PlanRows(root, path, std::max(search.rows * share, 1.0), share);
   const double needed = search.ListsFor(wanted.rows);
   const Cost streaming =
       search.Read(needed) - search.Read(search.probes) +

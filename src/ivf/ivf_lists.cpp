@@ -626,6 +626,7 @@ void PrefetchRows(ScanState& s) {
 void NextRound(ScanState& s) {
   const bool fixed = s.settings.probes > 0 && s.x != nullptr;
   uint32_t idle = 0;
+  s.settled_before = s.settled;
   for (uint32_t lists = 0; MayProbe(s); ++lists) {
     if (s.x == nullptr && lists > 0) break;
     if (fixed && lists >= static_cast<uint32_t>(s.settings.probes)) break;

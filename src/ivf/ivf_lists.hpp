@@ -76,7 +76,8 @@ struct ScanState {
   pg::UnpinnedReader reader;
   BlockNumber blocks = 0;  // of the index; it may have grown since
   am::TableEnd table_end;
-  const float* x = nullptr;  // null: a query without distances (NULL, or zero under cosine)
+  am::ScanTarget aim;
+  const float* x = nullptr;  // aim.x
   float* work = nullptr;
   quant::WorkQuery work_query{};
   quant::ListQuery query{};
@@ -98,6 +99,7 @@ struct ScanState {
   VecOf<float, Alloc> top_before;  // the list being read
   uint32_t target = kFirstTarget;
   uint32_t settled = 0;
+  uint32_t settled_before = 0;  // the last round
   bool first_round = true;
   bool again = false;                   // rows that were settled may be met again
   VecOf<uint64_t, Alloc> settled_tids;  // sorted up to `sorted_tids`

@@ -65,10 +65,24 @@ struct Source {
   }
 };
 
+// Whether what is known of the lists that have been read is past the range.
+bool IsPastRange(const ScanState& s) {
+  return s.emission.PastRange() && s.rest_least > s.aim.within;
+}
+
+// Whether then no others are to be looked at: an adaptive round has looked for more rows than there
+// were, a round of `probes` lists has brought none.
+bool IsRangeDone(const ScanState& s) {
+  if (s.has_dropped && s.dropped <= s.aim.within) return false;
+  return s.settings.probes <= 0 || s.settled == s.settled_before || !MayProbe(s);
+}
+
 // Makes rows pending. False: the scan is at its end.
 bool NextRows(IndexScanDesc scan) {
   ScanState& s = *am::OpaqueOf<ScanState>(scan).state;
   Source source{scan, s};
+  const am::IterativeScan order =
+      s.aim.ordered ? s.settings.iterative_scan : am::IterativeScan::kRelaxedOrder;
   s.emission.CompactTids(MemoryLimit());
   for (;;) {
     if (s.first_round) NextRound(s);
@@ -78,12 +92,14 @@ bool NextRows(IndexScanDesc scan) {
       NextRound(s);
     }
     FeedRest(s);
-    if (s.emission.EmitNearest(source, s.settings.iterative_scan)) return true;
+    if (s.emission.EmitNearest(source, order)) return true;
+    const bool past = IsPastRange(s) && !source.IsRoundOver();
+    if (past && IsRangeDone(s)) break;
     if (!source.IsRoundOver() && MayBeDropped(s)) {
       ReadAgain(s);
       continue;
     }
-    if (!s.emission.empty() || !s.rest.empty()) continue;
+    if (!past && (!s.emission.empty() || !s.rest.empty())) continue;
     if (s.candidates.size() > 0 && s.x == nullptr) {
       s.candidates.clear();
       s.segments.clear();
@@ -106,7 +122,9 @@ void StartScan(IndexScanDesc scan, ScanState& s) {
   const int64 wanted = std::min(am::RowsWanted(scan), kMostWanted);
   s.target = std::max(kFirstTarget, static_cast<uint32_t>(wanted + wanted / 16 + 2));
   s.reader = pg::UnpinnedReader(scan->indexRelation, pg::unpinned_reads);
-  s.x = am::QueryVector(scan, s.view->metric(), s.view->meta.dims);
+  s.aim = am::ReadTarget(scan, s.view->metric(), s.view->meta.dims);
+  s.emission.SetWithin(s.aim.within);
+  s.x = s.aim.x;
   PrepareQuery(s);
 }
 

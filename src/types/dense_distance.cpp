@@ -1,13 +1,11 @@
 // The distance functions of `vector` and `halfvec` behind <->, <#>, <=> and <+>, and those that
-// only access methods call. Sums are in float, as pgvector's: they may overflow to infinity, and a
-// zero vector has no cosine distance (NaN).
+// only access methods call.
 #include <cmath>
 #include <cstring>
 #include <numbers>
 
-#include "simd/simd.hpp"
-
 #include "types/dense_type.hpp"
+#include "types/metric_distance.hpp"
 #include "pg/alloc.hpp"
 #include "pg/entry.hpp"
 
@@ -53,9 +51,6 @@ Datum DistanceArg(FunctionCallInfo fcinfo, int n) {
   return out_of_line ? KeepRepeated(fcinfo, n) : PG_GETARG_DATUM(n);
 }
 
-template <class Number>
-using Distance = double (*)(const Number* a, const Number* b, size_t dims);
-
 // Out of line itself: where a value must be fetched, or an error is due.
 template <class Number>
 [[gnu::noinline]] double MeasureFetched(FunctionCallInfo fcinfo, Distance<Number> distance) {
@@ -77,74 +72,39 @@ template <class Number>
   return distance(a->values, b->values, static_cast<size_t>(a->dims));
 }
 
-// The kernels of a type.
-template <class Number>
-inline const auto& Kernels() {
-  if constexpr (std::is_same_v<Number, Half>) {
-    return simd::Halves();
-  } else {
-    return simd::Floats();
-  }
-}
-
-template <class Number>
-double L2Squared(const Number* a, const Number* b, size_t dims) {
-  return Kernels<Number>().l2_squared(a, b, dims);
-}
-
-template <class Number>
-double InnerProduct(const Number* a, const Number* b, size_t dims) {
-  return Kernels<Number>().inner_product(a, b, dims);
-}
-
-template <class Number>
-double L1(const Number* a, const Number* b, size_t dims) {
-  return Kernels<Number>().l1(a, b, dims);
-}
-
-// Rounding may carry a cosine out of [-1, 1]; NaN stays NaN.
-double ClampCosine(double cosine) { return cosine > 1 ? 1 : cosine < -1 ? -1 : cosine; }
-
-template <class Number>
-double Cosine(const Number* a, const Number* b, size_t dims) {
-  const simd::CosineParts parts = Kernels<Number>().cosine_parts(a, b, dims);
-  // One root of the product, which cannot overflow in double, rounds less than two roots.
-  return parts.ab / std::sqrt(static_cast<double>(parts.aa) * static_cast<double>(parts.bb));
-}
-
 // The angle between two unit vectors in half turns: a metric, unlike the cosine distance.
 double HalfTurns(double cosine) { return std::acos(ClampCosine(cosine)) / std::numbers::pi; }
 
 }  // namespace
 
 ANN_FUNCTION(ann_vector_l2_distance)
-{ PG_RETURN_FLOAT8(std::sqrt(Measure(fcinfo, L2Squared<float>))); }
+{ PG_RETURN_FLOAT8(Measure(fcinfo, L2Distance<float>)); }
 ANN_FUNCTION(ann_vector_l2_squared_distance)
 { PG_RETURN_FLOAT8(Measure(fcinfo, L2Squared<float>)); }
 ANN_FUNCTION(ann_vector_inner_product)
 { PG_RETURN_FLOAT8(Measure(fcinfo, InnerProduct<float>)); }
 ANN_FUNCTION(ann_vector_negative_inner_product)
-{ PG_RETURN_FLOAT8(-Measure(fcinfo, InnerProduct<float>)); }
+{ PG_RETURN_FLOAT8(Measure(fcinfo, NegativeInnerProduct<float>)); }
 ANN_FUNCTION(ann_vector_cosine_distance)
-{ PG_RETURN_FLOAT8(1 - ClampCosine(Measure(fcinfo, Cosine<float>))); }
+{ PG_RETURN_FLOAT8(Measure(fcinfo, CosineDistance<float>)); }
 ANN_FUNCTION(ann_vector_spherical_distance)
 { PG_RETURN_FLOAT8(HalfTurns(Measure(fcinfo, InnerProduct<float>))); }
 ANN_FUNCTION(ann_vector_l1_distance)
-{ PG_RETURN_FLOAT8(Measure(fcinfo, L1<float>)); }
+{ PG_RETURN_FLOAT8(Measure(fcinfo, L1Distance<float>)); }
 
 ANN_FUNCTION(ann_halfvec_l2_distance)
-{ PG_RETURN_FLOAT8(std::sqrt(Measure(fcinfo, L2Squared<Half>))); }
+{ PG_RETURN_FLOAT8(Measure(fcinfo, L2Distance<Half>)); }
 ANN_FUNCTION(ann_halfvec_l2_squared_distance)
 { PG_RETURN_FLOAT8(Measure(fcinfo, L2Squared<Half>)); }
 ANN_FUNCTION(ann_halfvec_inner_product)
 { PG_RETURN_FLOAT8(Measure(fcinfo, InnerProduct<Half>)); }
 ANN_FUNCTION(ann_halfvec_negative_inner_product)
-{ PG_RETURN_FLOAT8(-Measure(fcinfo, InnerProduct<Half>)); }
+{ PG_RETURN_FLOAT8(Measure(fcinfo, NegativeInnerProduct<Half>)); }
 ANN_FUNCTION(ann_halfvec_cosine_distance)
-{ PG_RETURN_FLOAT8(1 - ClampCosine(Measure(fcinfo, Cosine<Half>))); }
+{ PG_RETURN_FLOAT8(Measure(fcinfo, CosineDistance<Half>)); }
 ANN_FUNCTION(ann_halfvec_spherical_distance)
 { PG_RETURN_FLOAT8(HalfTurns(Measure(fcinfo, InnerProduct<Half>))); }
 ANN_FUNCTION(ann_halfvec_l1_distance)
-{ PG_RETURN_FLOAT8(Measure(fcinfo, L1<Half>)); }
+{ PG_RETURN_FLOAT8(Measure(fcinfo, L1Distance<Half>)); }
 
 }  // namespace ann::types

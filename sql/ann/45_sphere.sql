@@ -1,0 +1,52 @@
+-- spheres: range search
+
+CREATE TYPE sphere_vector AS (center vector, radius double precision);
+COMMENT ON TYPE sphere_vector IS 'the vectors nearer to a center than a radius';
+
+CREATE FUNCTION sphere(vector, double precision) RETURNS sphere_vector
+  AS 'MODULE_PATHNAME', 'ann_sphere' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1;
+COMMENT ON FUNCTION sphere(vector, double precision) IS 'sphere of a center and a radius';
+
+CREATE FUNCTION sphere_selectivity(internal, oid, internal, integer) RETURNS double precision
+  AS 'MODULE_PATHNAME', 'ann_sphere_selectivity' LANGUAGE C STABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION sphere_selectivity(internal, oid, internal, integer) IS 'restriction selectivity of range search';
+
+CREATE FUNCTION vector_within_l2(vector, sphere_vector) RETURNS boolean
+  AS 'MODULE_PATHNAME', 'ann_vector_within_l2' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10;
+COMMENT ON FUNCTION vector_within_l2(vector, sphere_vector) IS 'implementation of <<->> operator';
+
+CREATE OPERATOR <<->> (
+  LEFTARG = vector, RIGHTARG = sphere_vector, FUNCTION = vector_within_l2,
+  RESTRICT = sphere_selectivity, JOIN = contjoinsel
+);
+COMMENT ON OPERATOR <<->> (vector, sphere_vector) IS 'Euclidean distance less than the radius';
+
+CREATE FUNCTION vector_within_ip(vector, sphere_vector) RETURNS boolean
+  AS 'MODULE_PATHNAME', 'ann_vector_within_ip' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10;
+COMMENT ON FUNCTION vector_within_ip(vector, sphere_vector) IS 'implementation of <<#>> operator';
+
+CREATE OPERATOR <<#>> (
+  LEFTARG = vector, RIGHTARG = sphere_vector, FUNCTION = vector_within_ip,
+  RESTRICT = sphere_selectivity, JOIN = contjoinsel
+);
+COMMENT ON OPERATOR <<#>> (vector, sphere_vector) IS 'negative inner product less than the radius';
+
+CREATE FUNCTION vector_within_cosine(vector, sphere_vector) RETURNS boolean
+  AS 'MODULE_PATHNAME', 'ann_vector_within_cosine' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10;
+COMMENT ON FUNCTION vector_within_cosine(vector, sphere_vector) IS 'implementation of <<=>> operator';
+
+CREATE OPERATOR <<=>> (
+  LEFTARG = vector, RIGHTARG = sphere_vector, FUNCTION = vector_within_cosine,
+  RESTRICT = sphere_selectivity, JOIN = contjoinsel
+);
+COMMENT ON OPERATOR <<=>> (vector, sphere_vector) IS 'cosine distance less than the radius';
+
+CREATE FUNCTION vector_within_l1(vector, sphere_vector) RETURNS boolean
+  AS 'MODULE_PATHNAME', 'ann_vector_within_l1' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10;
+COMMENT ON FUNCTION vector_within_l1(vector, sphere_vector) IS 'implementation of <<+>> operator';
+
+CREATE OPERATOR <<+>> (
+  LEFTARG = vector, RIGHTARG = sphere_vector, FUNCTION = vector_within_l1,
+  RESTRICT = sphere_selectivity, JOIN = contjoinsel
+);
+COMMENT ON OPERATOR <<+>> (vector, sphere_vector) IS 'taxicab distance less than the radius';
