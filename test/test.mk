@@ -38,7 +38,7 @@ lint:
 	@bash test/lint/run.sh
 
 # --- unit tests: the core alone, under the address and undefined-behaviour sanitizers -------------
-CORE_DIRS = core simd quant cluster graph format
+CORE_DIRS = core simd filter quant cluster graph format
 UNIT_SRCS = $(sort $(wildcard $(addprefix src/,$(addsuffix /*.cpp,$(CORE_DIRS)))) $(wildcard test/unit/*.cpp))
 UNIT_OBJS = $(patsubst %.cpp,build/unit/%.o,$(UNIT_SRCS))
 UNIT_FLAGS = -Isrc -Itest/unit -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined \

@@ -85,7 +85,8 @@ bool GetTuple(IndexScanDesc scan, ScanDirection direction) {
   MemoryContextSwitchTo(old);
   if (!found) return false;
   scan->xs_heaptid = emission.TakePending();
-  scan->xs_recheck = opaque.state->aim.recheck;
+  // Conditions let pass what they cannot tell.
+  scan->xs_recheck = scan->numberOfKeys > 0;
   scan->xs_recheckorderby = false;
   return true;
 }

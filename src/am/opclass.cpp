@@ -4,6 +4,8 @@
 // which a search_path could turn to something else, and never by calling them.
 #include "am/opclass.hpp"
 
+#include "am/attributes.hpp"
+
 extern "C" {
 Datum ann_vector_l2_distance(PG_FUNCTION_ARGS);
 Datum ann_vector_l2_squared_distance(PG_FUNCTION_ARGS);
@@ -81,19 +83,57 @@ class Validator {
   bool Run() {
     CatCList* operators = SearchSysCacheList1(AMOPSTRATEGY, ObjectIdGetDatum(form_->opcfamily));
     CatCList* functions = SearchSysCacheList1(AMPROCNUM, ObjectIdGetDatum(form_->opcfamily));
-    for (int i = 0; i < functions->n_members; i++) {
-      CheckFunction(reinterpret_cast<Form_pg_amproc>(GETSTRUCT(&functions->members[i]->tuple)));
+    if (IsOfAttributes(operators, functions)) {
+      CheckAttributeClass(operators, functions);
+    } else {
+      CheckVectorClass(operators, functions);
     }
-    for (int i = 0; i < operators->n_members; i++) {
-      CheckOperator(reinterpret_cast<Form_pg_amop>(GETSTRUCT(&operators->members[i]->tuple)));
-    }
-    CheckComplete(identify_opfamily_groups(operators, functions));
     ReleaseCatCacheList(functions);
     ReleaseCatCacheList(operators);
     return valid_;
   }
 
  private:
+  // A family of attributes' classes has operators to search by and no support functions.
+  static bool IsOfAttributes(CatCList* operators, CatCList* functions) {
+    for (int i = 0; i < operators->n_members; i++) {
+      const auto* entry = reinterpret_cast<Form_pg_amop>(GETSTRUCT(&operators->members[i]->tuple));
+      if (entry->amoppurpose != AMOP_SEARCH) return false;
+    }
+    return operators->n_members > 0 && functions->n_members == 0;
+  }
+
+  void CheckAttributeClass(CatCList* operators, CatCList* functions) {
+    if (AttributeOf(form_->opcintype) == 0) {
+      Complain(format_type_be(form_->opcintype), "input type", "no way to keep its values");
+    }
+    const bool arrays = form_->opcintype == ANYARRAYOID;
+    for (int i = 0; i < operators->n_members; i++) {
+      const auto* entry = reinterpret_cast<Form_pg_amop>(GETSTRUCT(&operators->members[i]->tuple));
+      char* name = format_operator(entry->amopopr);
+      if (entry->amopstrategy < (arrays ? kOverlaps : kLess) ||
+          entry->amopstrategy > (arrays ? kContains : kGreater)) {
+        Complain(name, "operator", "an invalid strategy number");
+      }
+      if (!check_amop_signature(entry->amopopr, BOOLOID, entry->amoplefttype,
+                                entry->amoprighttype)) {
+        Complain(name, "operator", "a wrong signature");
+      }
+    }
+    const uint64 own = OwnMembers(operators, functions).operatorset;
+    if (!arrays && (own & Bit(kEqual)) == 0) Missing("operator", kEqual);
+  }
+
+  void CheckVectorClass(CatCList* operators, CatCList* functions) {
+    for (int i = 0; i < functions->n_members; i++) {
+      CheckFunction(reinterpret_cast<Form_pg_amproc>(GETSTRUCT(&functions->members[i]->tuple)));
+    }
+    for (int i = 0; i < operators->n_members; i++) {
+      CheckOperator(reinterpret_cast<Form_pg_amop>(GETSTRUCT(&operators->members[i]->tuple)));
+    }
+    CheckComplete(OwnMembers(operators, functions));
+  }
+
   // Whether an entry of the family belongs to this class.
   bool IsOwn(Oid left, Oid right) const {
     return left == form_->opcintype && right == form_->opcintype;
@@ -176,18 +216,19 @@ class Validator {
     }
   }
 
-  void CheckComplete(List* groups) {
-    uint64 own_operators = 0, own_functions = 0;
+  // Which numbers the class itself has.
+  OpFamilyOpFuncGroup OwnMembers(CatCList* operators, CatCList* functions) const {
     ListCell* cell;
-    foreach (cell, groups) {
+    foreach (cell, identify_opfamily_groups(operators, functions)) {
       auto* group = static_cast<OpFamilyOpFuncGroup*>(lfirst(cell));
-      if (IsOwn(group->lefttype, group->righttype)) {
-        own_operators = group->operatorset;
-        own_functions = group->functionset;
-      }
+      if (IsOwn(group->lefttype, group->righttype)) return *group;
     }
-    if ((own_operators & Bit(kOrderStrategy)) == 0) Missing("operator", kOrderStrategy);
-    if ((own_functions & Bit(kDistanceFunction)) == 0) {
+    return {};
+  }
+
+  void CheckComplete(const OpFamilyOpFuncGroup& own) {
+    if ((own.operatorset & Bit(kOrderStrategy)) == 0) Missing("operator", kOrderStrategy);
+    if ((own.functionset & Bit(kDistanceFunction)) == 0) {
       Missing("support function", kDistanceFunction);
     } else if (const MetricFunctions* metric = FindMetric(distance_, norm_); metric == nullptr) {
       ComplainOfFunctions("belong to no metric");

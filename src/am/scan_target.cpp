@@ -70,17 +70,13 @@ class Conditions {
     // Rows without a vector are not in the index.
     if ((key.sk_flags & SK_SEARCHNOTNULL) != 0) return;
     // The executor looks whether one of many spheres holds the row.
-    if ((key.sk_flags & SK_SEARCHARRAY) != 0) {
-      target_->recheck = true;
-      return;
-    }
+    if ((key.sk_flags & SK_SEARCHARRAY) != 0) return;
     if ((key.sk_flags & SK_SEARCHNULL) == 0) found_ = true;
     Range range;
     if ((key.sk_flags & SK_ISNULL) != 0 || !ReadSphere(index_, key, metric_, dims_, &range)) {
       target_->none = true;
       return;
     }
-    target_->recheck = true;
     if (target_->x == nullptr) {
       target_->x = range.x;
       target_->within = range.within;

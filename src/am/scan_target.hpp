@@ -15,7 +15,6 @@ struct ScanTarget {
   const float* x = nullptr;  // null: a query without distances (NULL, or zero under cosine)
   float within = INFINITY;   // rows whose exact keys are above are not wanted
   bool ordered = false;      // by distance to x; else the order is of no account
-  bool recheck = false;      // what the scan gives may not fulfil the conditions
   bool none = false;         // no row can
 };
 

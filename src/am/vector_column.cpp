@@ -12,6 +12,12 @@ namespace ann::am {
 using quant::Metric;
 
 int DimsOf(Relation index) {
+  if (!OidIsValid(index_getprocid(index, 1, kDistanceFunction))) {
+    ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+                    errmsg("first column of %s index \"%s\" is not a vector",
+                           get_am_name(index->rd_rel->relam), RelationGetRelationName(index)),
+                    errhint("The vector comes first, then the columns to filter by.")));
+  }
   const int dims = TupleDescAttr(RelationGetDescr(index), 0)->atttypmod;
   if (dims < 0) {
     const char* type = format_type_be(TupleDescAttr(RelationGetDescr(index), 0)->atttypid);

@@ -10,6 +10,9 @@ namespace {
 // Pages of a node stripe that rounding may waste: 1 in 50.
 constexpr double kMaxWaste = 0.02;
 constexpr uint32_t kMaxNodePages = 256;
+// Bytes a row that attributes may take beside their own, for the part of column pages that stays
+// unused.
+constexpr uint32_t kMaxColumnSlack = 5;
 
 // The smallest stripe whose pages are used well; else the best one.
 void PlanStripe(Meta* meta) {
@@ -18,21 +21,33 @@ void PlanStripe(Meta* meta) {
   for (uint32_t a = 1; a <= kMaxNodePages; ++a) {
     uint32_t refinements = r == 0 ? 0 : static_cast<uint32_t>(DivUp(size_t{a} * s, r));
     uint32_t columns =
-        static_cast<uint32_t>(DivUp(size_t{a} * s * meta->attribute_bytes, kPageBody));
+        meta->attribute_bytes == 0
+            ? 0
+            : static_cast<uint32_t>(DivUp(size_t{a} * s, ColumnNodes(meta->attribute_bytes)));
     double ideal =
         a + (r == 0 ? 0.0 : double(a) * s / r) + double(a) * s * meta->attribute_bytes / kPageBody;
     double waste = 1 - ideal / (a + refinements + columns);
-    if (waste < best - 1e-9) {
+    const size_t column_bytes = size_t{columns} * kPageSize;
+    const bool good = waste <= kMaxWaste &&
+                      column_bytes <= size_t{a} * s * (meta->attribute_bytes + kMaxColumnSlack);
+    if (good || waste < best - 1e-9) {
       best = waste;
       meta->node_pages = static_cast<uint16_t>(a);
       meta->refinement_pages = static_cast<uint16_t>(refinements);
       meta->column_pages = static_cast<uint16_t>(columns);
     }
-    if (best <= kMaxWaste) return;
+    if (good) return;
   }
 }
 
 }  // namespace
+
+uint32_t ColumnNodes(uint32_t attribute_bytes) {
+  const uint32_t fit = kPageBody / attribute_bytes;
+  // Filters test 32 rows at a time; where a page would lose more than a fortieth by that, 8.
+  const uint32_t whole = fit / 32 * 32;
+  return 40 * (fit - whole) <= fit ? whole : fit / 8 * 8;
+}
 
 bool PlanLayout(uint32_t factor_bytes, uint32_t code_bytes, uint32_t refinement_bytes, Meta* meta) {
   size_t slot = sizeof(NodeSlot) + factor_bytes + code_bytes + sizeof(NodeId) * 2 * meta->m;
@@ -64,6 +79,9 @@ uint32_t BodyBytes(const Meta& meta, PageKind kind) {
       return uint32_t{meta.uppers_per_page} * meta.upper_slot_bytes;
     case PageKind::kChain:
       return uint32_t{meta.chunks_per_page} * meta.chunk_bytes;
+    case PageKind::kColumn:
+      return meta.attribute_bytes == 0 ? 0
+                                       : ColumnNodes(meta.attribute_bytes) * meta.attribute_bytes;
     case PageKind::kMeta:
       return sizeof(Meta);
     default:
@@ -101,7 +119,8 @@ Geometry::Geometry(const Meta& meta)
       refinements_per_page_(meta.refinements_per_page),
       slots_(meta.slots_per_page),
       node_pages_(meta.node_pages),
-      stripe_(stripe_pages_) {}
+      stripe_(stripe_pages_),
+      column_nodes_(meta.attribute_bytes == 0 ? 1 : ColumnNodes(meta.attribute_bytes)) {}
 
 Place Geometry::RefinementAt(NodeId id) const {
   const uint32_t s = slots_.divisor(), r = refinements_per_page_;

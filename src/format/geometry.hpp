@@ -22,6 +22,9 @@ enum class StripePart : uint8_t { kColumn, kNodes, kRefinement };
 // from the codec. False: a slot or record does not fit a page.
 bool PlanLayout(uint32_t factor_bytes, uint32_t code_bytes, uint32_t refinement_bytes, Meta* meta);
 
+// Rows of attributes that a column page holds: a multiple of 8.
+uint32_t ColumnNodes(uint32_t attribute_bytes);
+
 // Bytes that the slots of a page of `kind` take, of an index laid out as `meta` says.
 uint32_t BodyBytes(const Meta& meta, PageKind kind);
 // Bytes of one of them; 0: the page is not made of slots.
@@ -50,6 +53,24 @@ class Geometry {
     return StripeStart(stripe) + column_pages_ + j + RefinementsBefore(j);
   }
   Place RefinementAt(NodeId id) const;
+  // The row of a column page that is the node's. There are attributes.
+  Place ColumnAt(NodeId id) const {
+    const uint32_t per_stripe = node_pages_.divisor() * slots_.divisor();
+    const uint32_t stripe = node_pages_.Quotient(slots_.Quotient(id));
+    const uint32_t o = id - stripe * per_stripe;
+    const uint32_t page = column_nodes_.Quotient(o);
+    return {StripeStart(stripe) + page, o - page * column_nodes_.divisor()};
+  }
+  // Nodes whose attributes a column page holds, and the first of those of the `ordinal`-th of a
+  // stripe's column pages.
+  uint32_t column_nodes() const { return column_nodes_.divisor(); }
+  uint32_t column_pages() const { return column_pages_; }
+  NodeId FirstOfColumn(uint32_t stripe, uint32_t ordinal) const {
+    return FirstOfStripe(stripe) + ordinal * column_nodes();
+  }
+  NodeId FirstOfStripe(uint32_t stripe) const {
+    return stripe * node_pages_.divisor() * slots_.divisor();
+  }
 
   // Inverse: what lies at `block` of a node stripe. `ordinal`: of a node page, its number over all
   // stripes (first node id / slots_per_page); else the number within the stripe.
@@ -81,6 +102,7 @@ class Geometry {
   FastDivisor slots_;
   FastDivisor node_pages_;
   FastDivisor stripe_;
+  FastDivisor column_nodes_;
 };
 
 }  // namespace ann::format

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "core/ids.hpp"
+#include "format/attributes.hpp"
 #include "format/page_format.hpp"
 
 namespace ann::format {
@@ -67,6 +68,7 @@ struct ChainChunk {
   uint8_t unused[3];
   Tid tids[kChunkTids];
 };
+// Then come the attributes of these rows, in an area of kChunkTids.
 static_assert(sizeof(ChainChunk) == 60 && offsetof(ChainChunk, tids) == 12);
 
 // Block 0. All up to `seed` is frozen when the index is built.
@@ -79,7 +81,7 @@ struct Meta {
   uint8_t attribute_count;
   uint16_t m;
   uint16_t ef_construction;
-  uint16_t attribute_bytes;  // of all attributes of one row
+  uint16_t attribute_bytes;  // of one row: values, nulls, marks
   uint32_t dims;
   uint16_t slot_bytes;
   uint16_t slots_per_page;
@@ -93,7 +95,7 @@ struct Meta {
   uint16_t node_pages;
   uint16_t refinement_pages;
   uint16_t column_pages;
-  uint8_t attribute_widths[kMaxAttributes];
+  uint8_t attributes[kMaxAttributes];  // format/attributes.hpp
   uint64_t seed;
   // Codes belong to an epoch: a mean and what follows here. Those of epoch e are numbered e % 2.
   float l1_step[2];     // grid step of the L1 code
@@ -114,8 +116,9 @@ struct Meta {
   uint64_t mean_rows;  // that the mean of the epoch stands for
 };
 static_assert(sizeof(Meta) == 136 && alignof(Meta) == 8);
-static_assert(offsetof(Meta, dims) == 16 && offsetof(Meta, seed) == 56 &&
-              offsetof(Meta, entry) == 88 && offsetof(Meta, node_count) == 112);
+static_assert(offsetof(Meta, dims) == 16 && offsetof(Meta, attributes) == 44 &&
+              offsetof(Meta, seed) == 56 && offsetof(Meta, entry) == 88 &&
+              offsetof(Meta, node_count) == 112);
 
 static_assert(kOnDisk<NodeSlot> && kOnDisk<UpperSlot> && kOnDisk<ChainChunk> && kOnDisk<Meta>);
 

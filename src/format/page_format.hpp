@@ -11,7 +11,7 @@ namespace ann::format {
 inline constexpr uint32_t kPageSize = 8192;
 inline constexpr uint32_t kPageHeaderBytes = 24;
 
-inline constexpr uint16_t kFormatVersion = 1;
+inline constexpr uint16_t kFormatVersion = 2;
 inline constexpr uint16_t kMinReadableVersion = 1;
 inline constexpr uint16_t kPageId = 0xFFA1;
 
@@ -54,7 +54,6 @@ struct Tid {
 };
 static_assert(sizeof(Tid) == 6 && alignof(Tid) == 2);
 
-inline constexpr uint32_t kMaxAttributes = 8;
 inline constexpr uint32_t kMeanFloatsPerPage = kPageBody / sizeof(float);
 
 template <class T>

@@ -43,6 +43,7 @@ struct BuildParams {
   uint32_t m;
   uint32_t ef_construction;
   uint64_t seed;
+  uint32_t attribute_bytes = 0;  // of a row, kept for the caller
 };
 
 template <class Alloc>
@@ -57,6 +58,7 @@ class MemoryGraph {
         refinements_(alloc, RoundUp(std::max<size_t>(codec.refinement_bytes(), 8), 8)),
         nodes_(alloc),
         rows_(alloc),
+        attributes_(alloc),
         by_hash_(alloc),
         upper_(alloc),
         beam_(alloc),
@@ -77,9 +79,10 @@ class MemoryGraph {
 
   // --- adding rows ------------------------------------------------------------------------------
 
-  // Adds a row whose vector has this hash and work vector.
-  void AddRow(format::Tid tid, uint64_t hash, const float* work) {
+  // Adds a row whose vector has this hash and work vector. `attributes`: params.attribute_bytes.
+  void AddRow(format::Tid tid, uint64_t hash, const float* work, const char* attributes = nullptr) {
     const uint32_t row = static_cast<uint32_t>(rows_.size());
+    attributes_.insert(attributes_.end(), attributes, attributes + params_.attribute_bytes);
     uint8_t* slot = slots_.Append();
     uint8_t* refinement = codec_.refinement_bytes() > 0 ? refinements_.Append() : nullptr;
     codec_.Encode(work, slot, refinement);
@@ -104,7 +107,8 @@ class MemoryGraph {
   uint64_t row_count() const { return rows_.size(); }
   size_t bytes() const {
     return slots_.bytes() + refinements_.bytes() + nodes_.capacity() * sizeof(Node) +
-           rows_.capacity() * sizeof(Row) + 4 * (by_hash_.capacity() + upper_.capacity());
+           rows_.capacity() * sizeof(Row) + attributes_.capacity() +
+           4 * (by_hash_.capacity() + upper_.capacity());
   }
 
   // --- linking ----------------------------------------------------------------------------------
@@ -169,7 +173,11 @@ class MemoryGraph {
   uint8_t level(NodeId id) const { return nodes_[id].level; }
   uint64_t hash(NodeId id) const { return nodes_[id].hash; }
   const Row& first_row(NodeId id) const { return rows_[nodes_[id].first_row]; }
+  uint32_t first_row_of(NodeId id) const { return nodes_[id].first_row; }
   const Row& row(uint32_t i) const { return rows_[i]; }
+  const char* attributes(uint32_t row) const {
+    return attributes_.data() + size_t{row} * params_.attribute_bytes;
+  }
   const uint8_t* coded(NodeId id) const { return slots_[id]; }
   const uint8_t* refinement(NodeId id) const { return refinements_[id]; }
   uint32_t degree(NodeId id, uint32_t l) const { return Count(id, l); }
@@ -373,6 +381,7 @@ class MemoryGraph {
   Arena<Alloc> refinements_;
   VecOf<Node, Alloc> nodes_;
   VecOf<Row, Alloc> rows_;
+  VecOf<char, Alloc> attributes_;  // of rows
   VecOf<NodeId, Alloc> by_hash_;
   VecOf<uint32_t, Alloc> upper_;
   Beam<Alloc> beam_;

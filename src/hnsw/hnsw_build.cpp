@@ -52,7 +52,9 @@ struct BuildState {
   IndexView* view;
   float* work;
   Graph* graph;
-  double tuples;  // rows in the index
+  am::AttributeEncoder* encoder;  // null: there are no attributes
+  char* packed;                   // attributes of a row
+  double tuples;                  // rows in the index
   int64 tuples_seen;
   Inserter* inserter;  // of further rows, once the graph is in pages
 };
@@ -140,11 +142,15 @@ void AddRow(Relation, ItemPointer tid, Datum* values, bool* isnull, bool, void* 
     }
     format::Tid row;
     std::memcpy(&row, tid, sizeof row);
+    filter::Row attributes;
+    if (state.encoder != nullptr) attributes = state.encoder->Encode(values, isnull);
     if (state.inserter != nullptr) {
-      InsertRow(state.inserter, x, row);
+      InsertRow(state.inserter, x, row, attributes);
     } else {
       state.view->codec.Transform(x, state.work);
-      state.graph->AddRow(row, quant::HashVector(x, state.meta.dims, state.meta.seed), state.work);
+      state.view->attributes.Put(state.packed, 1, 0, attributes);
+      state.graph->AddRow(row, quant::HashVector(x, state.meta.dims, state.meta.seed), state.work,
+                          state.packed);
     }
     ++state.tuples;
   }
@@ -314,6 +320,8 @@ class Writer {
         FillNode(view_.Node(page, i), first + i);
       }
       if (first + view_.meta.slots_per_page > graph_.size()) RecordRoom(view_, block);
+    } else if (kind == PageKind::kColumn) {
+      FillColumns(page, block, part.ordinal);
     } else if (kind == PageKind::kRefinement) {
       const uint32_t per_stripe = uint32_t{view_.meta.node_pages} * view_.meta.slots_per_page;
       const NodeId first = view_.geometry.StripeOf(block) * per_stripe +
@@ -325,6 +333,29 @@ class Writer {
       }
     }
     Done(buffer);
+  }
+
+  void FillColumns(char* page, BlockNumber block, uint32_t ordinal) {
+    const format::Geometry& geometry = view_.geometry;
+    const uint32_t stripe = geometry.StripeOf(block);
+    const NodeId first = geometry.FirstOfColumn(stripe, ordinal);
+    const NodeId end = std::min(
+        {first + geometry.column_nodes(), geometry.FirstOfStripe(stripe + 1), graph_.size()});
+    for (NodeId id = first; id < end; ++id) {
+      const uint32_t row = graph_.first_row_of(order_[id]);
+      filter::Row attributes = view_.attributes.Get(graph_.attributes(row), 1, 0);
+      if (HasOtherAttributes(row)) attributes.marks |= filter::kFurtherRows;
+      view_.PutColumnRow(page, id - first, attributes);
+    }
+  }
+
+  // Whether a row of the same vector has other attributes than the first.
+  bool HasOtherAttributes(uint32_t first) const {
+    const uint32_t bytes = view_.attributes.row_bytes();
+    for (uint32_t row = graph_.row(first).next; row != kNoId; row = graph_.row(row).next) {
+      if (std::memcmp(graph_.attributes(row), graph_.attributes(first), bytes) != 0) return true;
+    }
+    return false;
   }
 
   void FillNode(format::NodeSlot* slot, NodeId id) {
@@ -384,6 +415,8 @@ class Writer {
       chunk->node = cursor_chain_ - 1;
       for (; chunk->count < format::kChunkTids && cursor_row_ != kNoId;
            cursor_row_ = graph_.row(cursor_row_).next) {
+        view_.attributes.Move(graph_.attributes(cursor_row_), 1, 0, view_.AttributesOf(chunk),
+                              format::kChunkTids, chunk->count);
         chunk->tids[chunk->count++] = graph_.row(cursor_row_).tid;
       }
       chunk->next = cursor_row_ == kNoId ? kNoId : ChunkId(done + 1);
@@ -460,11 +493,17 @@ IndexBuildResult* Build(Relation heap, Relation index, IndexInfo* info) {
       AllocSetContextCreate(state.context, "ann hnsw build row", ALLOCSET_DEFAULT_SIZES);
   const uint32_t dims = static_cast<uint32_t>(am::DimsOf(index));
   // The seed is fixed: the same table gives the same index, on every machine.
-  state.meta = PlanMeta(am::MetricOf(index), dims, OptionsOf(index), Mix64(dims));
+  const am::AttributeBytes attributes = am::AttributesOf(index);
+  state.meta = PlanMeta(am::MetricOf(index), dims, attributes, OptionsOf(index), Mix64(dims));
   state.mean = pg::AllocZero<float>(state.context, dims);
   state.sums = pg::AllocZero<double>(state.context, dims);
   state.squares = pg::AllocZero<double>(state.context, dims);
   state.work = pg::AllocZero<float>(state.context, dims);
+  if (attributes.count > 0) {
+    state.encoder = pg::Construct<am::AttributeEncoder>(
+        pg::AllocZero<am::AttributeEncoder>(state.context, 1), index, state.context);
+  }
+  state.packed = pg::AllocZero<char>(state.context, attributes.row_bytes + 2);
   SampleRows(state);
   state.view = MakeView(index, state.meta, state.mean, state.context);
 
@@ -472,9 +511,10 @@ IndexBuildResult* Build(Relation heap, Relation index, IndexInfo* info) {
   pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_TOTAL,
                                static_cast<int64>(std::max(heap->rd_rel->reltuples, 0.0f)));
   void* memory = pg::AllocZero<char>(state.context, sizeof(Graph));
-  state.graph = pg::Construct<Graph>(
-      memory, Alloc(state.context), state.view->codec,
-      graph::BuildParams{state.meta.m, state.meta.ef_construction, state.meta.seed});
+  state.graph =
+      pg::Construct<Graph>(memory, Alloc(state.context), state.view->codec,
+                           graph::BuildParams{state.meta.m, state.meta.ef_construction,
+                                              state.meta.seed, state.meta.attribute_bytes});
   const double heap_tuples =
       table_index_build_scan(heap, index, info, false, true, AddRow, &state, nullptr);
   pg::StopPoint("build.loaded");
@@ -513,7 +553,8 @@ void AppendToInitFork(Relation index, PageKind kind, const Meta* meta) {
 // The init fork of an unlogged index: an index of no rows.
 void BuildEmpty(Relation index) {
   const uint32_t dims = static_cast<uint32_t>(am::DimsOf(index));
-  const Meta meta = PlanMeta(am::MetricOf(index), dims, OptionsOf(index), Mix64(dims));
+  const Meta meta =
+      PlanMeta(am::MetricOf(index), dims, am::AttributesOf(index), OptionsOf(index), Mix64(dims));
   AppendToInitFork(index, PageKind::kMeta, &meta);
   for (uint32_t i = 0; i < 2u * meta.mean_pages; ++i)
     AppendToInitFork(index, PageKind::kMean, nullptr);

@@ -62,7 +62,8 @@ quant::Codec MakeCodec(const Meta& meta, uint32_t epoch, const float* mean, Memo
 
 }  // namespace
 
-Meta PlanMeta(Metric metric, uint32_t dims, const Options& options, uint64_t seed) {
+Meta PlanMeta(Metric metric, uint32_t dims, const am::AttributeBytes& attributes,
+              const Options& options, uint64_t seed) {
   Meta meta{};
   meta.magic = format::kMagic;
   meta.version = format::kFormatVersion;
@@ -70,6 +71,9 @@ Meta PlanMeta(Metric metric, uint32_t dims, const Options& options, uint64_t see
   meta.dims = dims;
   meta.m = static_cast<uint16_t>(options.m);
   meta.ef_construction = static_cast<uint16_t>(options.ef_construction);
+  meta.attribute_count = attributes.count;
+  meta.attribute_bytes = attributes.row_bytes;
+  std::copy_n(attributes.of, format::kMaxAttributes, meta.attributes);
   meta.seed = seed;
   meta.default_ef = kUncalibratedEf;
   meta.entry = kNoId;
@@ -120,7 +124,8 @@ void CheckMeta(Relation rel, const Meta& meta) {
       meta.m >= kMinM && meta.m <= kMaxM &&
       (meta.traversal_bits == 2 || meta.traversal_bits == 4 ||
        (meta.traversal_bits == 8 && meta.metric == 4)) &&
-      meta.refinement_bits <= 6 && meta.refinement_bits % 2 == 0 && meta.attribute_bytes == 0 &&
+      meta.refinement_bits <= 6 && meta.refinement_bits % 2 == 0 &&
+      format::AreAttributes(meta.attributes, meta.attribute_count, meta.attribute_bytes) &&
       meta.entry_level <= 15 && meta.ef_construction >= kMinEfConstruction &&
       meta.ef_construction <= kMaxEfConstruction && meta.default_ef >= 1 &&
       meta.default_ef <= kMaxDefaultEf && meta.calibrated_size <= kMaxCalibratedSize &&
@@ -136,6 +141,10 @@ void CheckMeta(Relation rel, const Meta& meta) {
       (dims > 0 && meta.dims != static_cast<uint32_t>(dims))) {
     pg::ReportCorrupted(rel, kMetaBlock, "metric or dimensions are not the column's");
   }
+  const am::AttributeBytes attributes = am::AttributesOf(rel);
+  if (std::memcmp(attributes.of, meta.attributes, sizeof meta.attributes) != 0) {
+    pg::ReportCorrupted(rel, kMetaBlock, "attributes are not those of the columns");
+  }
 }
 
 IndexView* MakeView(Relation rel, const Meta& meta, const float* mean, MemoryContext context) {
@@ -143,6 +152,7 @@ IndexView* MakeView(Relation rel, const Meta& meta, const float* mean, MemoryCon
   view->rel = rel;
   view->meta = meta;
   view->geometry = format::Geometry(meta);
+  view->attributes = filter::AreaLayout(meta.attributes);
   view->codec = MakeCodec(meta, meta.epoch, mean, context);
   view->context = context;
   view->links_at = static_cast<uint32_t>(

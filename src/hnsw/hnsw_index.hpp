@@ -2,10 +2,12 @@
 #pragma once
 
 #include "core/ids.hpp"
+#include "filter/area.hpp"
 #include "format/geometry.hpp"
 #include "format/hnsw_format.hpp"
 #include "quant/codec.hpp"
 
+#include "am/attributes.hpp"
 #include "pg/page.hpp"
 
 namespace ann::hnsw {
@@ -19,9 +21,10 @@ struct IndexView {
   Relation rel;
   format::Meta meta;
   format::Geometry geometry;
-  quant::Codec codec;           // of meta.epoch
-  quant::Codec previous_codec;  // of the epoch before, while codes of it may be left
-  uint8_t* recoded;             // memory of InCurrentFrame
+  filter::AreaLayout attributes;  // none: of no bytes
+  quant::Codec codec;             // of meta.epoch
+  quant::Codec previous_codec;    // of the epoch before, while codes of it may be left
+  uint8_t* recoded;               // memory of InCurrentFrame
   MemoryContext context;
   // Called when the codecs have changed: what was made with them must be made anew.
   void (*reloaded)(void* arg);
@@ -96,6 +99,22 @@ struct IndexView {
   const format::ChainChunk* Chunk(const char* page, uint32_t slot) const {
     return Chunk(const_cast<char*>(page), slot);
   }
+  // The attributes of a chunk's rows: an area of kChunkTids.
+  char* AttributesOf(format::ChainChunk* chunk) const { return reinterpret_cast<char*>(chunk + 1); }
+  const char* AttributesOf(const format::ChainChunk* chunk) const {
+    return reinterpret_cast<const char*>(chunk + 1);
+  }
+  // Those of nodes: a column page is an area of geometry.column_nodes().
+  bool has_attributes() const { return attributes.count() > 0; }
+  char* Column(char* page) const { return page + format::kPageHeaderBytes; }
+  const char* Column(const char* page) const { return page + format::kPageHeaderBytes; }
+  filter::Row ColumnRow(const char* page, uint32_t index) const {
+    return attributes.Get(Column(page), geometry.column_nodes(), index);
+  }
+  void PutColumnRow(char* page, uint32_t index, const filter::Row& row) const {
+    attributes.Put(Column(page), geometry.column_nodes(), index, row);
+  }
+
   uint8_t* Refinement(char* page, uint32_t record) const {
     return reinterpret_cast<uint8_t*>(page) + format::kPageHeaderBytes +
            record * meta.refinement_record_bytes;
@@ -122,8 +141,8 @@ inline constexpr BlockNumber kMetaBlock = 0;
 
 // A meta page for an index that does not exist yet: layout chosen, nothing stored.
 // Errors: 54000 when a node cannot be made to fit a page.
-format::Meta PlanMeta(quant::Metric metric, uint32_t dims, const struct Options& options,
-                      uint64_t seed);
+format::Meta PlanMeta(quant::Metric metric, uint32_t dims, const am::AttributeBytes& attributes,
+                      const struct Options& options, uint64_t seed);
 // The step of an L1 grid for values of this variance; 0 when it is not a float.
 float GridStep(int bits, double variance);
 // The codec parameters of an epoch, which is meta's or the one before.

@@ -39,6 +39,7 @@ struct Draft {
   uint64_t hash;
   uint8_t level;
   format::Tid tid;
+  filter::Row attributes;
   // By frame: nodes are compared with the draft as their own epoch codes it.
   uint8_t* coded[kFrames];
   quant::CodeQuery query[kFrames];
@@ -73,10 +74,11 @@ class Inserter {
     draft_.refinement = pg::AllocZero<uint8_t>(context, codec.refinement_bytes() + 1);
   }
 
-  void Insert(const float* x, format::Tid tid) {
+  void Insert(const float* x, format::Tid tid, const filter::Row& attributes) {
     ReloadEntry(&view_);
     RenewGraph();
     MakeDraft(x, tid);
+    draft_.attributes = attributes;
     pg::StopPoint("insert.opened");
     const bool first = view_.meta.entry == kNoId && LockEmptyIndex();
     seeking_ = true, alone_ = false;
@@ -302,7 +304,8 @@ class Inserter {
     const format::Place at = view_.geometry.NodeAt(id);
     pg::StopPoint("insert.joining");
     if (AddToHead(id, at)) return joined_;
-    // A chunk is found without a page lock, then both pages are locked in order: L2 node, L4 chain.
+    // A chunk is found without a page lock, then all pages are locked in order: L2 node, L4 chain,
+    // L7 column.
     FreeSlot free = FindRecord(view_, PageKind::kChain);
     const BlockNumber chain_block = free.page.block;
     pg::Release(free.page);
@@ -316,12 +319,16 @@ class Inserter {
     const format::NodeSlot* node = view_.Node(page.page, at.index);
     const bool possible = IsEqual(node);
     if (possible && slot < view_.meta.chunks_per_page) {
+      const ColumnRef column = LockColumn(view_, id);
       pg::PageEdit edit = pg::PageEdit::Begin(view_.rel, view_.meta);
       format::NodeSlot* changed = view_.Node(edit.Edit(page), at.index);
       format::ChainChunk* chunk = view_.Chunk(edit.Edit(chain), slot);
       *chunk = {id, changed->chain, 1, {}, {draft_.tid}};
       changed->chain = view_.ChunkId({chain_block, slot});
+      PutInChunk(chunk, 0);
+      MarkNode(&edit, column);
       edit.Finish();
+      ReleaseColumn(column);
     }
     pg::Release(chain);
     pg::Release(page);
@@ -330,8 +337,23 @@ class Inserter {
     return slot < view_.meta.chunks_per_page || JoinChain(id);
   }
 
+  void PutInChunk(format::ChainChunk* chunk, uint32_t i) const {
+    view_.attributes.Put(view_.AttributesOf(chunk), format::kChunkTids, i, draft_.attributes);
+  }
+
+  // The row joins a chain: if its attributes are not those of the node's own row, the node is
+  // marked.
+  void MarkNode(pg::PageEdit* edit, const ColumnRef& column) const {
+    if (!column) return;
+    filter::Row own;
+    if (!column.blank) own = view_.ColumnRow(column.page.page, column.index);
+    if ((own.marks & filter::kFurtherRows) != 0 || own.HasValuesOf(draft_.attributes)) return;
+    own.marks |= filter::kFurtherRows;
+    view_.PutColumnRow(EditColumn(view_, edit, column), column.index, own);
+  }
+
   // Puts the row into the chain's first chunk if that has room. False: a new chunk is needed.
-  // Locks: the node page (L2), then the chunk's (L4).
+  // Locks: the node page (L2), then the chunk's (L4) and the column page (L7).
   bool AddToHead(NodeId id, format::Place at) {
     pg::PageRef page = pg::ReadPage(view_.rel, at.block, BUFFER_LOCK_EXCLUSIVE, PageKind::kNodes);
     const format::NodeSlot* node = view_.Node(page.page, at.index);
@@ -345,10 +367,14 @@ class Inserter {
             pg::ReadPage(view_.rel, chunk_at.block, BUFFER_LOCK_EXCLUSIVE, PageKind::kChain);
         const format::ChainChunk* chunk = view_.Chunk(chain.page, chunk_at.index);
         if (chunk->node == id && chunk->count < format::kChunkTids) {
+          const ColumnRef column = LockColumn(view_, id);
           pg::PageEdit edit = pg::PageEdit::Begin(view_.rel, view_.meta);
           format::ChainChunk* changed = view_.Chunk(edit.Edit(chain), chunk_at.index);
+          PutInChunk(changed, changed->count);
           changed->tids[changed->count++] = draft_.tid;
+          MarkNode(&edit, column);
           edit.Finish();
+          ReleaseColumn(column);
           joined_ = settled = true;
         }
         pg::Release(chain);
@@ -371,7 +397,8 @@ class Inserter {
     }
   }
 
-  // Writes slot and refinement in one record. Locks: L2 node page, then its refinement page (L3).
+  // Writes slot, refinement and attributes in one record. Locks: L2 node page, then its refinement
+  // page (L3) and its column page (L7).
   NodeId WriteNode() {
     NodeId id;
     FreeSlot free = FindSlotOfEpoch(&id);
@@ -382,6 +409,7 @@ class Inserter {
       fine_at = view_.geometry.RefinementAt(id);
       fine = LockRefinement(view_, fine_at, &blank);
     }
+    const ColumnRef column = LockColumn(view_, id);
     pg::PageEdit edit = pg::PageEdit::Begin(view_.rel, view_.meta);
     format::NodeSlot* node = view_.Node(edit.EditSlot(free.page, free.slot), free.slot);
     node->state = SlotState::kLive;
@@ -401,7 +429,11 @@ class Inserter {
       std::memcpy(view_.Refinement(page, fine_at.index), draft_.refinement,
                   view_.codec.refinement_bytes());
     }
+    if (column) {
+      view_.PutColumnRow(EditColumn(view_, &edit, column), column.index, draft_.attributes);
+    }
     edit.Finish();
+    ReleaseColumn(column);
     if (fine.page != nullptr) pg::Release(fine);
     pg::Release(free.page);
     return id;
@@ -600,7 +632,9 @@ Inserter* StartInserts(IndexView* view, MemoryContext context) {
   return pg::Construct<Inserter>(pg::AllocZero<Inserter>(context, 1), view, context);
 }
 
-void InsertRow(Inserter* inserter, const float* x, format::Tid tid) { inserter->Insert(x, tid); }
+void InsertRow(Inserter* inserter, const float* x, format::Tid tid, const filter::Row& attributes) {
+  inserter->Insert(x, tid, attributes);
+}
 
 void LinkLoner(Inserter* inserter, NodeId id) { inserter->Relink(id); }
 
@@ -610,6 +644,7 @@ namespace {
 struct Statement {
   IndexView* view;
   Inserter* inserter;
+  am::AttributeEncoder* encoder;  // null: there are no attributes
   MemoryContext row_context;
 };
 
@@ -617,6 +652,10 @@ Statement* StartStatement(Relation index, MemoryContext context) {
   Statement* statement = pg::AllocZero<Statement>(context, 1);
   statement->view = OpenIndex(index, context);
   statement->inserter = StartInserts(statement->view, context);
+  if (statement->view->has_attributes()) {
+    statement->encoder = pg::Construct<am::AttributeEncoder>(
+        pg::AllocZero<am::AttributeEncoder>(context, 1), index, context);
+  }
   statement->row_context = AllocSetContextCreate(context, "ann hnsw insert", ALLOCSET_SMALL_SIZES);
   return statement;
 }
@@ -639,7 +678,9 @@ bool Insert(Relation index, Datum* values, bool* nulls, ItemPointer tid, Relatio
     }
     format::Tid row;
     std::memcpy(&row, tid, sizeof row);
-    InsertRow(statement->inserter, x, row);
+    filter::Row attributes;
+    if (statement->encoder != nullptr) attributes = statement->encoder->Encode(values, nulls);
+    InsertRow(statement->inserter, x, row, attributes);
   }
   MemoryContextSwitchTo(old);
   MemoryContextReset(statement->row_context);

@@ -14,6 +14,7 @@
 #include "core/beam.hpp"
 #include "core/visited.hpp"
 #include "hnsw/hnsw.hpp"
+#include "hnsw/hnsw_columns.hpp"
 #include "hnsw/hnsw_index.hpp"
 #include "hnsw/hnsw_walk.hpp"
 
@@ -47,6 +48,7 @@ struct ScanState {
   IndexScanDesc scan = nullptr;
   am::TableEnd table_end;
   PageGraph graph;
+  ColumnReader columns;
   quant::SearchQuery queries[kFrames] = {};
   am::ScanTarget aim;
   const float* x = nullptr;  // aim.x
@@ -59,7 +61,8 @@ struct ScanState {
   VecOf<NodeId, Alloc> found;  // of a round, on their way to items
   am::Emission emission;
   uint32_t round_ef = 0;
-  uint32_t quota = 0;  // candidates to be settled until the next round
+  uint64_t passed = 0;  // candidates handed over
+  uint32_t quota = 0;   // candidates to be settled until the next round
   bool sweep_again = false;
 };
 
@@ -77,11 +80,12 @@ uint32_t ReadTids(ScanState& s, NodeId id) {
   const IndexView& view = *s.view;
   const format::Place at = view.geometry.NodeAt(id);
   const size_t before = s.emission.tid_count();
+  uint64_t rows_seen = 0;  // of the chain
   const pg::PageRef page = s.graph.Lock(at.block, format::PageKind::kNodes);
   if (page.page != nullptr) {
     const format::NodeSlot* node = view.Node(page.page, at.index);
     if (node->state == format::SlotState::kLive) {
-      AddTid(s, at.block, node->tid);
+      if (s.columns.OwnRowPasses(id)) AddTid(s, at.block, node->tid);
       for (RecordId next = node->chain; next != kNoId;) {
         const format::Place chunk_at = view.ChunkAt(next);
         const BlockNumber blocks = RelationGetNumberOfBlocks(view.rel);
@@ -95,13 +99,15 @@ uint32_t ReadTids(ScanState& s, NodeId id) {
         if (chunk->node != id || chunk->count > format::kChunkTids || chunk->count == 0) {
           pg::ReportCorrupted(view.rel, chunk_at.block, "a chain holds a chunk of another node");
         }
-        for (uint32_t i = 0; i < chunk->count; ++i) AddTid(s, chunk_at.block, chunk->tids[i]);
+        for (uint32_t i = 0; i < chunk->count; ++i) {
+          if (s.columns.Passes(chunk, i)) AddTid(s, chunk_at.block, chunk->tids[i]);
+        }
+        rows_seen += chunk->count;
         next = chunk->next;
         pg::Release(chain);
         // Each chunk is used once, so a chain longer than the index, which may have grown since the
         // scan began, is a circle.
-        if (s.emission.tid_count() - before >
-            uint64_t{view.meta.chunks_per_page} * format::kChunkTids * blocks + 1) {
+        if (rows_seen > uint64_t{view.meta.chunks_per_page} * format::kChunkTids * blocks) {
           pg::ReportCorrupted(view.rel, chunk_at.block, "a chain runs in a circle");
         }
       }
@@ -204,9 +210,12 @@ bool NextRound(ScanState& s) {
       },
       AllowInterrupts);
   s.found.clear();
-  for (uint32_t i = 0; i < s.beam.size(); ++i) s.found.push_back(s.beam.at(i).id);
+  for (uint32_t i = 0; i < s.beam.size(); ++i) {
+    if (s.columns.Passes(s.beam.at(i).id)) s.found.push_back(s.beam.at(i).id);
+  }
   s.emission.Bound(MemoryLimit());
-  HandOver(s, s.found.data(), s.beam.size());
+  HandOver(s, s.found.data(), static_cast<uint32_t>(s.found.size()));
+  s.passed += s.found.size();
   s.quota = std::max(s.beam.size() / 2, 1u);
   s.graph.ReportHits();
   return true;
@@ -215,7 +224,9 @@ bool NextRound(ScanState& s) {
 // max_scan_tuples is reached: what has been found is still returned, nothing more is looked for.
 void DrainSpill(ScanState& s) {
   s.found.clear();
-  for (const Candidate& c : s.spill) s.found.push_back(c.id);
+  for (const Candidate& c : s.spill) {
+    if (s.columns.Passes(c.id)) s.found.push_back(c.id);
+  }
   s.spill.clear();
   HandOver(s, s.found.data(), static_cast<uint32_t>(s.found.size()));
 }
@@ -244,6 +255,7 @@ bool Sweep(ScanState& s) {
       for (uint32_t i = 0; i < view.meta.slots_per_page; ++i) {
         const format::NodeSlot* node = view.Node(page.page, i);
         if (node->state != format::SlotState::kLive || s.emitted.Contains(first + i)) continue;
+        if (!s.columns.Passes(first + i)) continue;
         const Frame frame = view.FrameOf(node->code);
         known = known && (s.x == nullptr || frame != Frame::kUnknown);
         if (!known) break;
@@ -335,6 +347,10 @@ bool NextRows(IndexScanDesc scan) {
         const bool found = s.x != nullptr && NextRound(s);
         s.phase = found ? Phase::kWalk : Phase::kSweep;
         if (!found) s.sweep_again = true;
+        // As many that pass as a search without a filter would have.
+        while (found && !off && s.passed < FirstRound(s) && s.columns.filter() != nullptr &&
+               !LimitReached(s) && NextRound(s)) {
+        }
         break;
       }
       case Phase::kWalk:
@@ -385,6 +401,7 @@ void StartScan(IndexScanDesc scan, ScanState& s) {
   s.scan = scan;
   s.view = OpenIndex(scan->indexRelation, s.context);
   s.graph = PageGraph(s.view);
+  s.columns = ColumnReader(&s.graph, am::MakeFilter(scan));
   s.aim = am::ReadTarget(scan, s.view->metric(), s.view->meta.dims);
   s.emission.SetWithin(s.aim.within);
   s.x = s.aim.x;

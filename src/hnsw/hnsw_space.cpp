@@ -291,4 +291,27 @@ pg::PageRef LockRefinement(const IndexView& view, format::Place at, bool* blank)
   return page;
 }
 
+// L7, under the node page (L2).
+ColumnRef LockColumn(const IndexView& view, NodeId id) {
+  if (!view.has_attributes()) return {};
+  const format::Place at = view.geometry.ColumnAt(id);
+  const pg::PageRef page = pg::ReadAnyPage(view.rel, at.block, BUFFER_LOCK_EXCLUSIVE);
+  const bool blank = pg::IsBlank(page.page);
+  if (!blank && pg::KindOf(page.page) != PageKind::kColumn) {
+    pg::ReportCorrupted(view.rel, at.block, "unexpected kind of page");
+  }
+  return {page, at.index, blank};
+}
+
+char* EditColumn(const IndexView& view, pg::PageEdit* edit, const ColumnRef& column) {
+  if (!column.blank) return edit->Edit(column.page);
+  char* page = edit->EditWhole(column.page);
+  InitPageOf(view, page, PageKind::kColumn);
+  return page;
+}
+
+void ReleaseColumn(const ColumnRef& column) {
+  if (column) pg::Release(column.page);
+}
+
 }  // namespace ann::hnsw

@@ -25,6 +25,19 @@ FreeSlot FindRecord(const IndexView& view, format::PageKind kind);
 // (`edit` then starts from the whole page).
 pg::PageRef LockRefinement(const IndexView& view, format::Place at, bool* blank);
 
+// The same of the column page of a node's attributes; a null page when there are none.
+struct ColumnRef {
+  pg::PageRef page{};
+  uint32_t index = 0;
+  bool blank = false;
+
+  explicit operator bool() const { return page.page != nullptr; }
+};
+ColumnRef LockColumn(const IndexView& view, NodeId id);
+// Its copy in the edit, initialised.
+char* EditColumn(const IndexView& view, pg::PageEdit* edit, const ColumnRef& column);
+void ReleaseColumn(const ColumnRef& column);
+
 // The kind of page that `block` of a node stripe is.
 format::PageKind NodeStripeKind(const IndexView& view, BlockNumber block);
 // Whether the stripe that starts at block `start`, which exists, holds records and chains. A first

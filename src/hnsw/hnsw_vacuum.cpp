@@ -9,6 +9,7 @@
 // It may be cancelled between any two pages: what is left is a valid index, and the next vacuum
 // goes on from there. Only vacuum takes TIDs out and frees anything, and there is one vacuum at a
 // time, so what it has read of a chain without a lock can only have grown at its head.
+#include <algorithm>
 #include <cstring>
 
 #include "hnsw/hnsw.hpp"
@@ -116,6 +117,7 @@ class Vacuum {
     }
     pg::StopPoint("vacuum.read");
     const uint32_t died = TakeHeads(block);
+    ClearMarks(block);
     dead += died, nodes_ -= died;
     if (free + dead == view_.meta.slots_per_page) {
       ++free_pages_;
@@ -203,22 +205,83 @@ class Vacuum {
     }
   }
 
-  // The chain's first chunk gives a TID to the node, whose own has died. Locks: node page (L2),
-  // chain page (L4).
+  // The chain's first chunk gives a TID to the node, whose own has died. The node's mark stays: who
+  // reads the column without a lock may see the old attributes (README, "Attributes"). Locks: node
+  // page (L2), chain page (L4), column page (L7).
   void MoveUp(BlockNumber block, uint32_t slot) {
     pg::PageRef page = pg::ReadPage(view_.rel, block, BUFFER_LOCK_EXCLUSIVE, PageKind::kNodes);
     const format::Place at = view_.ChunkAt(view_.Node(page.page, slot)->chain);
     pg::PageRef chain = pg::ReadPage(view_.rel, at.block, BUFFER_LOCK_EXCLUSIVE, PageKind::kChain);
+    const ColumnRef column = LockColumn(view_, tour_.FirstId(block) + slot);
     pg::PageEdit edit = pg::PageEdit::Begin(view_.rel, view_.meta);
     format::NodeSlot* node = view_.Node(edit.Edit(page), slot);
     ChainChunk* chunk = view_.Chunk(edit.Edit(chain), at.index);
     node->tid = chunk->tids[--chunk->count];
+    if (column) {
+      filter::Row row =
+          view_.attributes.Get(view_.AttributesOf(chunk), format::kChunkTids, chunk->count);
+      char* copy = EditColumn(view_, &edit, column);
+      row.marks = view_.ColumnRow(copy, column.index).marks;
+      view_.PutColumnRow(copy, column.index, row);
+    }
     if (chunk->count == 0) {
       node->chain = chunk->next;
       chunk->node = kNoId;
     }
     edit.Finish();
+    ReleaseColumn(column);
     pg::Release(chain);
+    pg::Release(page);
+  }
+
+  // Takes the marks off a page's nodes that have no further rows any more, in a record in which no
+  // value changes (README, "Attributes"). Locks: a column page (L7); node page (L2), column page.
+  void ClearMarks(BlockNumber block) {
+    if (!view_.has_attributes()) return;
+    const NodeId first = tour_.FirstId(block), end = first + view_.meta.slots_per_page;
+    // A page's nodes may have their attributes on two column pages.
+    for (NodeId id = first; id < end;) {
+      const format::Place at = view_.geometry.ColumnAt(id);
+      const uint32_t n = std::min(view_.geometry.column_nodes() - at.index, end - id);
+      if (AnyMarked(at, n)) ClearMarksOf(block, id - first, at, n);
+      id += n;
+    }
+  }
+
+  // L7, alone.
+  bool AnyMarked(format::Place at, uint32_t n) {
+    const pg::PageRef page = pg::ReadAnyPage(view_.rel, at.block, BUFFER_LOCK_SHARE);
+    const uint8_t* marks =
+        view_.attributes.Marks(view_.Column(page.page), view_.geometry.column_nodes()) + at.index;
+    const bool any = !pg::IsBlank(page.page) &&
+                     std::any_of(marks, marks + n, [](uint8_t mark) { return mark != 0; });
+    pg::Release(page);
+    return any;
+  }
+
+  // L2, then L7.
+  void ClearMarksOf(BlockNumber block, uint32_t slot, format::Place at, uint32_t n) {
+    const pg::PageRef page =
+        pg::ReadPage(view_.rel, block, BUFFER_LOCK_EXCLUSIVE, PageKind::kNodes);
+    const pg::PageRef column =
+        pg::ReadPage(view_.rel, at.block, BUFFER_LOCK_EXCLUSIVE, PageKind::kColumn);
+    pg::PageEdit edit = pg::PageEdit::Begin(view_.rel, view_.meta);
+    char* copy = edit.Edit(column);
+    uint8_t* marks =
+        view_.attributes.Marks(view_.Column(copy), view_.geometry.column_nodes()) + at.index;
+    bool any = false;
+    for (uint32_t i = 0; i < n; ++i) {
+      const format::NodeSlot* node = view_.Node(page.page, slot + i);
+      if (node->state != SlotState::kLive || node->chain != kNoId || marks[i] == 0) continue;
+      marks[i] = 0;
+      any = true;
+    }
+    if (any) {
+      edit.Finish();
+    } else {
+      edit.Abort();
+    }
+    pg::Release(column);
     pg::Release(page);
   }
 
@@ -272,10 +335,13 @@ class Vacuum {
   }
 
   // Keeps the TIDs `alive` of the first `seen`, and those added since.
-  static void KeepAlive(ChainChunk* chunk, uint32_t seen, uint32_t alive) {
+  void KeepAlive(ChainChunk* chunk, uint32_t seen, uint32_t alive) const {
+    char* area = view_.AttributesOf(chunk);
     uint8_t kept = 0;
     for (uint32_t i = 0; i < chunk->count; ++i) {
-      if (i >= seen || (alive >> i & 1) != 0) chunk->tids[kept++] = chunk->tids[i];
+      if (i < seen && (alive >> i & 1) == 0) continue;
+      view_.attributes.Move(area, format::kChunkTids, i, area, format::kChunkTids, kept);
+      chunk->tids[kept++] = chunk->tids[i];
     }
     chunk->count = kept;
   }

@@ -51,6 +51,15 @@ class PageGraph {
     return kept;
   }
 
+  // `use(area, index)` on the attributes of the nodes of a column page and this node's place among
+  // them. There are attributes.
+  template <class Use>
+  bool ReadColumn(NodeId id, Use&& use) {
+    const format::Place at = view_->geometry.ColumnAt(id);
+    return ReadSlot(at, format::PageKind::kColumn,
+                    [&](const char* page) { return use(view_->Column(page), at.index); });
+  }
+
   // A copy of the node's factors and code, as the view's epoch has them. False: it is gone.
   bool ReadCode(NodeId id, uint8_t* coded) {
     return CopyCode<format::NodeSlot>(view_->geometry.NodeAt(id), coded,

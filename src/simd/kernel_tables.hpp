@@ -7,6 +7,7 @@
 #include "simd/block.hpp"
 #include "simd/code.hpp"
 #include "simd/distance.hpp"
+#include "simd/filter_mask.hpp"
 #include "simd/half.hpp"
 #include "simd/panel.hpp"
 #include "simd/transform.hpp"
@@ -20,6 +21,7 @@ extern const BitKernels kBaselineBits;
 extern const TransformKernels kBaselineTransforms;
 extern const PanelKernels kBaselinePanels;
 extern const BlockKernels kBaselineBlocks;
+extern const FilterKernels kBaselineFilters;
 extern const CodeKernels kPortableCodes;
 
 #if defined(__x86_64__)
@@ -38,5 +40,6 @@ const BitKernels* BitTable(int64_t hwy_targets);
 const TransformKernels* TransformTable(int64_t hwy_targets);
 const PanelKernels* PanelTable(int64_t hwy_targets);
 const BlockKernels* BlockTable(int64_t hwy_targets);
+const FilterKernels* FilterTable(int64_t hwy_targets);
 
 }  // namespace ann::simd::internal

@@ -58,6 +58,7 @@ void Select(const Target& target, int64_t hwy_supported) {
     internal::active_transforms = &internal::kBaselineTransforms;
     internal::active_panels = &internal::kBaselinePanels;
     internal::active_blocks = &internal::kBaselineBlocks;
+    internal::active_filters = &internal::kBaselineFilters;
   } else {
     internal::active_floats = internal::FloatTable(target.hwy_target);
     internal::active_halves = internal::HalfTable(target.hwy_target);
@@ -65,6 +66,7 @@ void Select(const Target& target, int64_t hwy_supported) {
     internal::active_transforms = internal::TransformTable(target.hwy_target);
     internal::active_panels = internal::PanelTable(target.hwy_target);
     internal::active_blocks = internal::BlockTable(target.hwy_target);
+    internal::active_filters = internal::FilterTable(target.hwy_target);
   }
   internal::active_codes = target.codes;
   active_target = &target;
@@ -82,6 +84,7 @@ constinit const CodeKernels* active_codes = &kPortableCodes;
 constinit const TransformKernels* active_transforms = &kBaselineTransforms;
 constinit const PanelKernels* active_panels = &kBaselinePanels;
 constinit const BlockKernels* active_blocks = &kBaselineBlocks;
+constinit const FilterKernels* active_filters = &kBaselineFilters;
 }  // namespace internal
 
 void InitKernels() {

@@ -9,6 +9,7 @@
 #include "simd/block.hpp"
 #include "simd/code.hpp"
 #include "simd/distance.hpp"
+#include "simd/filter_mask.hpp"
 #include "simd/half.hpp"
 #include "simd/panel.hpp"
 #include "simd/transform.hpp"
@@ -38,6 +39,7 @@ extern const CodeKernels* active_codes;
 extern const TransformKernels* active_transforms;
 extern const PanelKernels* active_panels;
 extern const BlockKernels* active_blocks;
+extern const FilterKernels* active_filters;
 }  // namespace internal
 
 inline const FloatKernels& Floats() { return *internal::active_floats; }
@@ -47,5 +49,6 @@ inline const CodeKernels& Codes() { return *internal::active_codes; }
 inline const TransformKernels& Transforms() { return *internal::active_transforms; }
 inline const PanelKernels& Panels() { return *internal::active_panels; }
 inline const BlockKernels& Blocks() { return *internal::active_blocks; }
+inline const FilterKernels& Filters() { return *internal::active_filters; }
 
 }  // namespace ann::simd

@@ -22,7 +22,7 @@ built=$(ls ann.so src/*/*.o 2>/dev/null | wc -l)
 check "C2 no C++ run-time errors" "$(if [ -z "$built" ]; then echo "nothing is built"; else nm -DC --undefined-only ann.so | grep -E 'operator (new|delete)|__cxa_(throw|guard)|std::__throw'; fi)"
 check "C3 exported symbols" "$(if [ -z "$built" ]; then echo "nothing is built"; else nm -D --defined-only ann.so | awk '{print $NF}' | sed 's/@.*//' | grep -vE '^(ann_.*|pg_finfo_ann_.*|Pg_magic_func|_PG_init)$' | grep -vE '^[0-9]+$'; fi)"
 server='(c|postgres|fmgr|funcapi|miscadmin|pgstat|varatt)\.h|(access|catalog|commands|common|executor|lib|libpq|mb|nodes|optimizer|port|storage|utils)/[a-z_/]+\.h'
-core_dirs=$(ls -d src/core src/simd src/quant src/cluster src/graph src/format 2>/dev/null)
+core_dirs=$(ls -d src/core src/simd src/quant src/cluster src/graph src/format src/filter 2>/dev/null)
 # shellcheck disable=SC2086
 check "C4 include firewall" "$(grep -RnE '#include [<"]((pg|types|am|hnsw|ivf|planner)/|utils/)' $core_dirs; grep -RnE "#include [<\"]($server)[>\"]" src | grep -v '^src/pg/pg.hpp:'; grep -RnE '#include [<"]hwy/' src --include='*.?pp' | grep -v '^src/simd/')"
 # Counted, not `grep -q`: that would end objdump by SIGPIPE, which pipefail takes for "not found".
