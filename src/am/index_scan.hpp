@@ -10,6 +10,7 @@
 
 #include "am/emission.hpp"
 #include "am/row_fetch.hpp"
+#include "am/row_set.hpp"
 #include "am/scan_target.hpp"
 #include "format/hnsw_format.hpp"
 #include "pg/alloc.hpp"
@@ -18,7 +19,7 @@ namespace ann::am {
 
 // Lives as long as the scan.
 template <class State>
-struct ScanOpaque {
+struct ScanOpaque : ScanHead {
   MemoryContext context;  // reset by rescan
   State* state;
   RowFetcher fetcher;

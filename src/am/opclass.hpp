@@ -1,5 +1,5 @@
-// Operator classes of our access methods. Those of vectors have an operator, strategy 1, FOR ORDER BY
-// float_ops, perhaps one of range search, strategy 2, and these functions, as pgvector's have: 1
+// Operator classes of our access methods. Those of vectors have an operator, strategy 1, FOR ORDER
+// BY float_ops, perhaps one of range search, strategy 2, and these functions, as pgvector's have: 1
 // tells the metric; 2, the norm, beside the negative inner product makes it cosine. Those of
 // attributes (attributes.hpp) have operators to search by and no functions.
 #pragma once

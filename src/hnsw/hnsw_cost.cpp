@@ -9,7 +9,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "am/planned_rows.hpp"
+#include "am/costs.hpp"
 #include "hnsw/hnsw.hpp"
 #include "hnsw/hnsw_index.hpp"
 
@@ -17,8 +17,6 @@ namespace ann::hnsw {
 
 namespace {
 
-// Above any real cost, yet finite: the server subtracts startup from total, and inf - inf is NaN.
-constexpr Cost kNever = 1e100;
 // Begin, meta page, beam, query preparation: 25 us, counted in rows' cpu_tuple_cost.
 constexpr double kFixedTuples = 1000;
 // Rows that a search gives without further ado.
@@ -26,11 +24,16 @@ constexpr double kFirstRows = 10;
 // A row after these: refinement, exact distance, its place in the order. 3 us.
 constexpr double kEmissionOperators = 560;
 constexpr double kOperatorCost = 10;
+// A row's attributes in a sweep over the columns: 0.5 ns; its TID, which lies in its node: 10 ns.
+constexpr double kColumnOperators = 0.1;
+constexpr double kSetOperators = 2;
 
 struct Walk {
   double nodes;  // in the index
   double m;
   double beam;  // ef plus the descent through the upper levels
+
+  Cost visit() const { return cpu_index_tuple_cost + kOperatorCost * cpu_operator_cost; }
 
   // Expanding a node meets 2m neighbours, of which about half have been seen (SIFT 862 k rows:
   // 1,240 candidates in 80 expansions at m = 16). No node is visited twice.
@@ -39,9 +42,8 @@ struct Walk {
 
   // 1.4 us an expansion with its visits at m = 16, or 0.6 units.
   Cost Cpu(double rows) const {
-    const Cost visit = cpu_index_tuple_cost + kOperatorCost * cpu_operator_cost;
     const Cost expansion = cpu_tuple_cost + 2 * m * cpu_operator_cost;
-    return Visits(rows) * visit + Expansions(rows) * expansion;
+    return Visits(rows) * visit() + Expansions(rows) * expansion;
   }
 };
 
@@ -63,51 +65,54 @@ Walk PlannedWalk(const IndexOptInfo* index) {
   return walk;
 }
 
-// The cost of reading `visits` nodes at random from `pages` pages, once the cache holds the share
-// of the index that is its due: every search goes all over the graph, so what fits stays cached.
+// The cost of reading `visits` nodes at random.
 Cost PageCost(const PlannerInfo* root, const IndexOptInfo* index, double visits) {
-  const double pages = std::max<double>(index->pages, 1);
-  const double share = effective_cache_size / (root->total_table_pages + pages);
-  const double missing = std::clamp(1 - share, 0.0, 1.0);
+  const double missing = am::MissingShare(root, index);
   if (missing == 0) return 0;
+  const double pages = std::max<double>(index->pages, 1);
   double random_page, sequential_page;
   get_tablespace_page_costs(index->reltablespace, &random_page, &sequential_page);
   // Expected number of distinct pages among `visits` random ones.
   return pages * -std::expm1(-visits / pages) * missing * random_page;
 }
 
+struct Found {
+  Cost cost;
+  double visits;
+};
+
+// Until so many rows have been found of the share that passes. A walk meets all rows, so it has to
+// go on for `1 / passing` times as long; a sweep looks at each row's attributes, and at the codes
+// of those that pass.
+Found Find(const PlannerInfo* root, const IndexOptInfo* index, const Walk& walk,
+           const am::PlannedRows& planned, double rows) {
+  const double met = (walk.beam + rows) / planned.passing - walk.beam;
+  const Found walked{walk.Cpu(met) + PageCost(root, index, walk.Visits(met)), walk.Visits(met)};
+  if (planned.passing >= 1) return walked;
+  const double scored = walk.nodes * planned.passing;
+  const double test = planned.has_set ? kSetOperators : kColumnOperators;
+  const Found swept{
+      walk.nodes * test * cpu_operator_cost + scored * walk.visit() + PageCost(root, index, scored),
+      scored};
+  return swept.cost < walked.cost ? swept : walked;
+}
+
+am::ScanCost SearchCost(const PlannerInfo* root, const IndexOptInfo* index,
+                        const am::PlannedRows& planned) {
+  const Walk walk = PlannedWalk(index);
+  const Found first = Find(root, index, walk, planned, 0);
+  const double streamed = std::max(planned.rows - kFirstRows, 0.0);
+  const Found all = Find(root, index, walk, planned, streamed);
+  return {kFixedTuples * cpu_tuple_cost + first.cost,
+          all.cost - first.cost + streamed * kEmissionOperators * cpu_operator_cost, all.visits};
+}
+
 }  // namespace
 
-void CostEstimate(PlannerInfo* root, IndexPath* path, double loop_count, Cost* startup_cost,
-                  Cost* total_cost, Selectivity* selectivity, double* correlation, double* pages) {
-  IndexOptInfo* index = path->indexinfo;
-  *correlation = 0;
-  if (!am::CanServe(path)) {
-    *startup_cost = *total_cost = kNever;
-    *selectivity = 0;
-    *pages = 0;
-    pg::DisablePath(&path->path);
-    return;
-  }
-
-  const Selectivity share = am::ShareWithin(root, path);
-  // A partial index returns the rows of its predicate.
-  *selectivity =
-      share * clauselist_selectivity(root, index->indpred, index->rel->relid, JOIN_INNER, nullptr);
-
-  const Walk walk = PlannedWalk(index);
-  const double visits = walk.Visits(0);
-  *startup_cost = kFixedTuples * cpu_tuple_cost + walk.Cpu(0) + PageCost(root, index, visits);
-
-  // The server interpolates linearly from startup to total. Visits are not linear in rows: steep at
-  // first, then none is left to visit. So the slope is the one up to the rows that LIMIT will take.
-  const am::PlannedRows wanted = am::PlanRows(root, path, std::max(walk.nodes * share, 1.0), share);
-  const double streamed = std::max(wanted.rows - kFirstRows, 0.0);
-  const Cost streaming =
-      walk.Cpu(streamed) - walk.Cpu(0) + PageCost(root, index, walk.Visits(streamed)) -
-      PageCost(root, index, visits) + streamed * kEmissionOperators * cpu_operator_cost;
-  *total_cost = *startup_cost + streaming / wanted.share;
-  *pages = std::min<double>(index->pages, walk.Visits(streamed));
+void CostEstimate(PlannerInfo* root, IndexPath* path, double, Cost* startup_cost, Cost* total_cost,
+                  Selectivity* selectivity, double* correlation, double* pages) {
+  am::EstimateCost(SearchCost, root, path, startup_cost, total_cost, selectivity, correlation,
+                   pages);
 }
 
 }  // namespace ann::hnsw

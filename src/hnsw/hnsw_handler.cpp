@@ -2,6 +2,7 @@
 // settings (hnsw.*).
 #include "quant/codec.hpp"
 
+#include "am/costs.hpp"
 #include "am/inspect.hpp"
 #include "am/opclass.hpp"
 #include "am/routine.hpp"
@@ -68,6 +69,7 @@ char* BuildPhaseName(int64 phase) {
 void DefineSettings() {
   DefineOptions();
   am::RegisterInspection({Build, CheckIndex, Stats});
+  am::RegisterCosts(CostEstimate);
   DefineCustomIntVariable("hnsw.ef_search", "Number of candidates that a search keeps.",
                           "Until it is set, each index uses the number found when it was built.",
                           &ef_search, kDefaultEfSearch, 1, INT_MAX, PGC_USERSET, GUC_EXPLAIN,

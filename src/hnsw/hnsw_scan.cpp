@@ -46,6 +46,7 @@ struct ScanState {
   MemoryContext context;
   IndexView* view = nullptr;
   IndexScanDesc scan = nullptr;
+  const am::RowSet* rows = nullptr;  // null: all
   am::TableEnd table_end;
   PageGraph graph;
   ColumnReader columns;
@@ -71,7 +72,8 @@ size_t MemoryLimit() { return static_cast<size_t>(work_mem * 1024.0 * scan_mem_m
 // --- reading rows -------------------------------------------------------------------------------
 
 void AddTid(ScanState& s, BlockNumber block, const format::Tid& stored) {
-  s.emission.AddTid(s.table_end.RowAt(s.scan, block, stored));
+  const ItemPointerData tid = s.table_end.RowAt(s.scan, block, stored);
+  if (s.rows == nullptr || s.rows->Contains(tid)) s.emission.AddTid(tid);
 }
 
 // Appends the TIDs of a node to the pool; the number of them. Locks: the node page shared, then
@@ -399,6 +401,7 @@ bool NextRows(IndexScanDesc scan) {
 
 void StartScan(IndexScanDesc scan, ScanState& s) {
   s.scan = scan;
+  s.rows = am::OfferedRows(scan);
   s.view = OpenIndex(scan->indexRelation, s.context);
   s.graph = PageGraph(s.view);
   s.columns = ColumnReader(&s.graph, am::MakeFilter(scan));

@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "am/planned_rows.hpp"
+#include "am/costs.hpp"
 #include "ivf/ivf.hpp"
 #include "ivf/ivf_calibrate.hpp"
 #include "ivf/ivf_index.hpp"
@@ -16,8 +16,6 @@ namespace ann::ivf {
 
 namespace {
 
-// Above any real cost, yet finite: the server subtracts startup from total, and inf - inf is NaN.
-constexpr Cost kNever = 1e100;
 // Begin, meta page, query preparation, tables: 60 us, counted in rows' cpu_tuple_cost.
 constexpr double kFixedTuples = 2500;
 // A centroid's distance: 25 ns.
@@ -79,48 +77,36 @@ Search PlannedSearch(const IndexOptInfo* index) {
 
 // Pages of so many lists that are not in the cache: runs, not single pages.
 Cost PageCost(const PlannerInfo* root, const IndexOptInfo* index, double share) {
-  const double pages = std::max<double>(index->pages, 1);
-  const double cached = effective_cache_size / (root->total_table_pages + pages);
-  const double missing = std::clamp(1 - cached, 0.0, 1.0);
   double random_page, sequential_page;
   get_tablespace_page_costs(index->reltablespace, &random_page, &sequential_page);
-  return pages * std::min(share, 1.0) * missing * sequential_page;
+  return std::max<double>(index->pages, 1) * std::min(share, 1.0) * am::MissingShare(root, index) *
+         sequential_page;
+}
+
+am::ScanCost SearchCost(const PlannerInfo* root, const IndexOptInfo* index,
+                        const am::PlannedRows& planned) {
+  const Search search = PlannedSearch(index);
+  const auto read = [&](double lists) {
+    return search.Read(lists) + PageCost(root, index, lists / search.lists);
+  };
+  // Lists are read on until rows that pass have been found. A scan that the settings cut short is
+  // charged as if it went on: what makes an answer short makes no plan cheap.
+  const double first =
+      search.ListsFor(std::min<double>(planned.rows, kFirstTarget) / planned.passing);
+  const double needed = std::max(search.ListsFor(planned.rows / planned.passing), first);
+  return {kFixedTuples * cpu_tuple_cost + search.lists * kCentroidOperators * cpu_operator_cost +
+              read(first),
+          read(needed) - read(first) +
+              std::max(planned.rows - kFirstRows, 0.0) * kEmissionOperators * cpu_operator_cost,
+          search.pages * needed / search.lists};
 }
 
 }  // namespace
 
-void CostEstimate(PlannerInfo* root, IndexPath* path, double loop_count, Cost* startup_cost,
-                  Cost* total_cost, Selectivity* selectivity, double* correlation, double* pages) {
-  IndexOptInfo* index = path->indexinfo;
-  *correlation = 0;
-  if (!am::CanServe(path)) {
-    *startup_cost = *total_cost = kNever;
-    *selectivity = 0;
-    *pages = 0;
-    pg::DisablePath(&path->path);
-    return;
-  }
-  const Selectivity share = am::ShareWithin(root, path);
-  // A partial index returns the rows of its predicate.
-  *selectivity =
-      share * clauselist_selectivity(root, index->indpred, index->rel->relid, JOIN_INNER, nullptr);
-
-  const Search search = PlannedSearch(index);
-  *startup_cost = kFixedTuples * cpu_tuple_cost +
-                  search.lists * kCentroidOperators * cpu_operator_cost +
-                  search.Read(search.probes) + PageCost(root, index, search.probes / search.lists);
-  // A scan that the settings cut short is charged as if it went on: what makes an answer short
-  // makes no plan cheap.
-  const am::PlannedRows wanted =
-      am::PlanRows(root, path, std::max(search.rows * share, 1.0), share);
-  const double needed = search.ListsFor(wanted.rows);
-  const Cost streaming =
-      search.Read(needed) - search.Read(search.probes) +
-      PageCost(root, index, needed / search.lists) -
-      PageCost(root, index, search.probes / search.lists) +
-      std::max(wanted.rows - kFirstRows, 0.0) * kEmissionOperators * cpu_operator_cost;
-  *total_cost = *startup_cost + streaming / wanted.share;
-  *pages = std::min<double>(index->pages, search.pages * needed / search.lists);
+void CostEstimate(PlannerInfo* root, IndexPath* path, double, Cost* startup_cost, Cost* total_cost,
+                  Selectivity* selectivity, double* correlation, double* pages) {
+  am::EstimateCost(SearchCost, root, path, startup_cost, total_cost, selectivity, correlation,
+                   pages);
 }
 
 }  // namespace ann::ivf

@@ -2,6 +2,7 @@
 // (WITH) and settings.
 #include "quant/list_codec.hpp"
 
+#include "am/costs.hpp"
 #include "am/inspect.hpp"
 #include "am/opclass.hpp"
 #include "am/routine.hpp"
@@ -243,6 +244,7 @@ Settings SettingsOf(Oid access_method) {
 void DefineSettings() {
   DefineOptions();
   am::RegisterInspection({Build, CheckIndex, Stats});
+  am::RegisterCosts(CostEstimate);
   DefineCustomIntVariable("ivf.probes", "Number of lists that a search looks at first.",
                           "-1: as many as bring something nearer.", &probes, -1, -1, INT_MAX,
                           PGC_USERSET, GUC_EXPLAIN, nullptr, nullptr, nullptr);

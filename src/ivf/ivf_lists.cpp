@@ -214,18 +214,21 @@ void SortSettled(ScanState& s) {
   s.sorted_tids = s.settled_tids.size();
 }
 
-// The rows of a block that are scanned: those that are alive, and have not been settled before.
+// The rows of a block that are scanned: those that are alive, of the set that the scan keeps to,
+// and have not been settled before.
 uint32_t RowsToScan(const ScanState& s, const pg::PageRef& page, uint32_t block, uint32_t rows) {
   const IndexView& view = *s.view;
   const uint32_t written = rows == 32 ? ~uint32_t{0} : (uint32_t{1} << rows) - 1;
   uint32_t scanned = BlockOn(view, page.page, block)->live & written;
-  if (!s.again) return scanned;
+  if (!s.again && s.rows == nullptr) return scanned;
   const format::Tid* tids = TidsOn(view, page.page, block);
   for (uint32_t left = scanned; left != 0; left &= left - 1) {
     const uint32_t i = static_cast<uint32_t>(__builtin_ctz(left));
     ItemPointerData tid;
     std::memcpy(&tid, &tids[i], sizeof tid);
-    if (std::binary_search(s.settled_tids.begin(), s.settled_tids.end(), Packed(tid))) {
+    if ((s.rows != nullptr && !s.rows->Contains(tid)) ||
+        (s.again &&
+         std::binary_search(s.settled_tids.begin(), s.settled_tids.end(), Packed(tid)))) {
       scanned &= ~(uint32_t{1} << i);
     }
   }

@@ -72,6 +72,7 @@ struct ScanState {
   IndexView* view = nullptr;
   IndexScanDesc scan = nullptr;
   am::RowFetcher* fetcher = nullptr;
+  const am::RowSet* rows = nullptr;  // null: all
   Settings settings{};
   pg::UnpinnedReader reader;
   BlockNumber blocks = 0;  // of the index; it may have grown since

@@ -116,6 +116,7 @@ bool NextRows(IndexScanDesc scan) {
 void StartScan(IndexScanDesc scan, ScanState& s) {
   s.view = OpenIndex(scan->indexRelation, s.context, Frames::kInUse);
   s.scan = scan;
+  s.rows = am::OfferedRows(scan);
   s.fetcher = &am::OpaqueOf<ScanState>(scan).fetcher;
   s.settings = SettingsOf(scan->indexRelation);
   // Some more than are wanted, as their order is not known yet.

@@ -130,6 +130,81 @@ inline bool WalkPlan(PlanState* node, bool (*walker)(PlanState*, void*), void* c
 #endif
 }
 
+// A page of a bitmap of rows.
+struct BitmapPage {
+  BlockNumber block;
+  bool recheck;
+  bool lossy;  // it stands for all lines
+  int lines;
+  const OffsetNumber* line;
+};
+
+// Shows the bitmap's pages to `visit`, in the order of their blocks.
+template <class Visit>
+void ForEachPage(TIDBitmap* bitmap, Visit visit) {
+#if PG_VERSION_NUM >= 180000
+  OffsetNumber lines[MaxHeapTuplesPerPage];
+  TBMPrivateIterator* iterator = tbm_begin_private_iterate(bitmap);
+  for (TBMIterateResult page; tbm_private_iterate(iterator, &page);) {
+    const int n = page.lossy ? 0 : tbm_extract_page_tuple(&page, lines, lengthof(lines));
+    visit(BitmapPage{page.blockno, page.recheck, page.lossy, n, lines});
+  }
+  tbm_end_private_iterate(iterator);
+#else
+  TBMIterator* iterator = tbm_begin_iterate(bitmap);
+  while (TBMIterateResult* page = tbm_iterate(iterator)) {
+    const bool lossy = page->ntuples < 0;
+    visit(
+        BitmapPage{page->blockno, page->recheck, lossy, lossy ? 0 : page->ntuples, page->offsets});
+  }
+  tbm_end_iterate(iterator);
+#endif
+}
+
+// Begins the scan of an index scan's node before its first row is asked for, as the node would.
+inline IndexScanDesc BeginNodesScan(IndexScanState* node) {
+  if (node->iss_ScanDesc == nullptr) {
+    node->iss_ScanDesc = index_beginscan(node->ss.ss_currentRelation, node->iss_RelationDesc,
+                                         node->ss.ps.state->es_snapshot,
+#if PG_VERSION_NUM >= 180000
+                                         &node->iss_Instrument,
+#endif
+                                         node->iss_NumScanKeys, node->iss_NumOrderByKeys);
+    if (node->iss_NumRuntimeKeys == 0 || node->iss_RuntimeKeysReady) {
+      index_rescan(node->iss_ScanDesc, node->iss_ScanKeys, node->iss_NumScanKeys,
+                   node->iss_OrderByKeys, node->iss_NumOrderByKeys);
+    }
+  }
+  return node->iss_ScanDesc;
+}
+
+// What the planner cannot do by itself. Up to PostgreSQL 16 it thinks that a scan with IN (...) on
+// a column after the first comes in no order.
+#if PG_VERSION_NUM >= 170000
+inline constexpr bool kArraysKeepOrder = true;
+#else
+inline constexpr bool kArraysKeepOrder = false;
+#endif
+// Up to PostgreSQL 15 `WHERE flag` is no `flag = true` to operator classes of extensions.
+#if PG_VERSION_NUM >= 160000
+inline constexpr bool kKnowsFlags = true;
+#else
+inline constexpr bool kKnowsFlags = false;
+#endif
+
+inline int DisabledNodes([[maybe_unused]] const Path* path) {
+#if PG_VERSION_NUM >= 180000
+  return path->disabled_nodes;
+#else
+  return 0;
+#endif
+}
+inline void SetDisabledNodes([[maybe_unused]] Path* path, [[maybe_unused]] int nodes) {
+#if PG_VERSION_NUM >= 180000
+  path->disabled_nodes = nodes;
+#endif
+}
+
 }  // namespace ann::pg
 
 // The last parameter of ExecutorRun, which PostgreSQL 18 has no more.

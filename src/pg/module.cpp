@@ -19,6 +19,9 @@ void DefineSettings();
 namespace ivf {
 void DefineSettings();
 }
+namespace planner {
+void InstallPlannerHook();
+}
 }  // namespace ann
 
 void _PG_init(void) {
@@ -27,4 +30,5 @@ void _PG_init(void) {
   ann::pg::InstallQueryHook();
   ann::hnsw::DefineSettings();
   ann::ivf::DefineSettings();
+  ann::planner::InstallPlannerHook();
 }

@@ -1,0 +1,139 @@
+#include "am/costs.hpp"
+
+#include <algorithm>
+
+namespace ann::am {
+
+namespace {
+
+// Above any real cost, yet finite: the server subtracts startup from total, and inf - inf is NaN.
+constexpr Cost kNever = 1e100;
+
+constexpr int kMostMethods = 4;
+amcostestimate_function methods[kMostMethods];
+int method_count;
+
+Selectivity set_share = 1;
+
+// What an index path asks of the vector, its first column.
+struct VectorConditions {
+  bool range;    // says how far rows may be
+  bool is_null;  // no row of the index fulfils it
+};
+
+VectorConditions ConditionsOnVector(const IndexPath* path) {
+  VectorConditions found = {};
+  ListCell* cell;
+  foreach (cell, path->indexclauses) {
+    const IndexClause* clause = lfirst_node(IndexClause, cell);
+    if (clause->indexcol != 0) continue;
+    const Node* condition = reinterpret_cast<const Node*>(clause->rinfo->clause);
+    if (IsA(condition, NullTest)) {
+      found.is_null |= reinterpret_cast<const NullTest*>(condition)->nulltesttype == IS_NULL;
+    } else if (IsA(condition, OpExpr)) {
+      found.range = true;
+    }
+  }
+  return found;
+}
+
+// Whether an index can serve a scan: by its order, or by a range. The others cannot: what has no
+// distance is not in the index.
+bool CanServe(const IndexPath* path) {
+  const VectorConditions conditions = ConditionsOnVector(path);
+  return !conditions.is_null && (path->indexorderbys != NIL || conditions.range);
+}
+
+// The share of the table's rows that pass the path's conditions and the index's predicate.
+Selectivity ShareOf(PlannerInfo* root, const IndexPath* path) {
+  List* quals = get_quals_from_indexclauses(path->indexclauses);
+  quals = add_predicate_to_index_quals(path->indexinfo, quals);
+  return clauselist_selectivity(root, quals, path->indexinfo->rel->relid, JOIN_INNER, nullptr);
+}
+
+// The same of the conditions on attributes alone.
+Selectivity ShareOfAttributes(PlannerInfo* root, const IndexPath* path) {
+  List* attributes = NIL;
+  ListCell* cell;
+  foreach (cell, path->indexclauses) {
+    IndexClause* clause = lfirst_node(IndexClause, cell);
+    if (clause->indexcol > 0) attributes = lappend(attributes, clause);
+  }
+  return clauselist_selectivity(root, get_quals_from_indexclauses(attributes),
+                                path->indexinfo->rel->relid, JOIN_INNER, nullptr);
+}
+
+struct Taken {
+  double rows;
+  double share;  // of the scan's cost that the server will charge for them
+};
+
+// `scanned`: all rows that the scan returns; the rows that pass the query's other conditions are
+// rel->rows of them.
+Taken RowsTaken(const PlannerInfo* root, const IndexPath* path, double scanned) {
+  if (path->indexorderbys == NIL) return {scanned, 1};
+  if (root->limit_tuples >= 0) {
+    const double passing = std::clamp(path->indexinfo->rel->rows / scanned, 1e-9, 1.0);
+    const double rows = std::clamp(root->limit_tuples / passing, 1.0, scanned);
+    return {rows, rows / scanned};
+  }
+  const double fraction = root->tuple_fraction;
+  if (root->parse->limitCount != nullptr && fraction > 0 && fraction < 1) {
+    // The server guesses a tenth of the table; who asks for what is near asks for few.
+    return {std::min(kUnknownLimit, scanned), fraction};
+  }
+  return {scanned, 1};
+}
+
+}  // namespace
+
+void EstimateCost(CostModel model, PlannerInfo* root, IndexPath* path, Cost* startup_cost,
+                  Cost* total_cost, Selectivity* selectivity, double* correlation, double* pages) {
+  *correlation = 0;
+  if (!CanServe(path)) {
+    *startup_cost = *total_cost = kNever;
+    *selectivity = 0;
+    *pages = 0;
+    pg::DisablePath(&path->path);
+    return;
+  }
+  const IndexOptInfo* index = path->indexinfo;
+  const RelOptInfo* rel = index->rel;
+  *selectivity = ShareOf(root, path) * set_share;
+  const double indexed = std::max(index->tuples, 1.0);
+  // Conditions that depend on each other are estimated too low as a product; fewer than the rows
+  // that pass all of them it cannot be.
+  const double scanned = std::clamp(std::max(rel->tuples * *selectivity, rel->rows), 1.0, indexed);
+  const Taken taken = RowsTaken(root, path, scanned);
+  // The rows of a range are the nearest: to find them no others must be met but those that other
+  // conditions drop.
+  const double passing = ConditionsOnVector(path).range
+                             ? std::clamp(ShareOfAttributes(root, path) * set_share, 1e-9, 1.0)
+                             : scanned / indexed;
+  const ScanCost cost = model(root, index, {indexed, passing, taken.rows, set_share < 1});
+  *startup_cost = cost.startup;
+  // The server interpolates linearly from startup to total, while what a row costs falls as more
+  // are taken. So the slope is the one up to the rows that will be.
+  *total_cost = cost.startup + cost.streaming / taken.share;
+  *pages = std::min<double>(index->pages, cost.pages);
+}
+
+void RegisterCosts(amcostestimate_function estimate) {
+  Assert(method_count < kMostMethods);
+  methods[method_count++] = estimate;
+}
+
+bool IsOurs(const IndexOptInfo* index) {
+  const auto estimate = reinterpret_cast<amcostestimate_function>(index->amcostestimate);
+  return std::find(methods, methods + method_count, estimate) != methods + method_count;
+}
+
+void PlanRowSet(Selectivity share) { set_share = share; }
+
+double MissingShare(const PlannerInfo* root, const IndexOptInfo* index) {
+  const double pages = std::max<double>(index->pages, 1);
+  const double cached = effective_cache_size / (root->total_table_pages + pages);
+  return std::clamp(1 - cached, 0.0, 1.0);
+}
+
+}  // namespace ann::am

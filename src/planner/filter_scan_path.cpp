@@ -1,0 +1,127 @@
+// "Ann Filter Scan" as a path and as a plan: README.md, "Ann Filter Scan".
+#include "planner/planner.hpp"
+
+#include "am/costs.hpp"
+
+namespace ann::planner {
+
+namespace {
+
+// Of the set that is made of a bitmap's pages: 20 ns a row.
+constexpr double kSetRowOperators = 4;
+
+// A plan without the node that checks conditions which hold for all rows or for none: there is one
+// above the custom scan.
+Plan* WithoutGate(Plan* plan) { return IsA(plan, Result) ? outerPlan(plan) : plan; }
+
+Plan* MakePlan(PlannerInfo*, RelOptInfo* rel, CustomPath* path, List* targets, List*, List* plans);
+
+const CustomPathMethods kPathMethods = {"Ann Filter Scan", MakePlan, nullptr};
+const CustomScanMethods kPlanMethods = {"Ann Filter Scan", CreateFilterScanState};
+
+// The index scan gives the rows' order and is left without conditions but those of its index: the
+// rest is checked above it, after the bitmap's have been checked again where that is needed.
+Plan* MakePlan(PlannerInfo*, RelOptInfo* rel, CustomPath* path, List* targets, List*, List* plans) {
+  IndexScan* scan = castNode(IndexScan, WithoutGate(static_cast<Plan*>(linitial(plans))));
+  BitmapHeapScan* heap = castNode(BitmapHeapScan, WithoutGate(static_cast<Plan*>(lsecond(plans))));
+  CustomScan* plan = makeNode(CustomScan);
+  plan->scan.scanrelid = rel->relid;
+  plan->scan.plan.targetlist = targets;
+  plan->scan.plan.qual = list_intersection(scan->scan.plan.qual, heap->scan.plan.qual);
+  plan->flags = path->flags;
+  plan->custom_plans = list_make2(scan, outerPlan(heap));
+  plan->custom_exprs = heap->bitmapqualorig;
+  plan->methods = &kPlanMethods;
+  scan->scan.plan.qual = NIL;
+  // Its rows are taken as the table holds them.
+  scan->scan.plan.targetlist = NIL;
+  return &plan->scan.plan;
+}
+
+// Adds the conditions of a bitmap's index paths to `conditions`.
+void CollectConditions(Path* bitmap, List** conditions) {
+  List* parts = NIL;
+  if (IsA(bitmap, BitmapAndPath)) parts = reinterpret_cast<BitmapAndPath*>(bitmap)->bitmapquals;
+  if (IsA(bitmap, BitmapOrPath)) parts = reinterpret_cast<BitmapOrPath*>(bitmap)->bitmapquals;
+  ListCell* cell;
+  foreach (cell, parts) CollectConditions(static_cast<Path*>(lfirst(cell)), conditions);
+  if (!IsA(bitmap, IndexPath)) return;
+  foreach (cell, reinterpret_cast<IndexPath*>(bitmap)->indexclauses) {
+    *conditions = lappend(*conditions, lfirst_node(IndexClause, cell)->rinfo);
+  }
+}
+
+// Whether the index's own conditions are all that the bitmap knows.
+bool KnowsNothingMore(Path* bitmap, const List* clauses) {
+  List* conditions = NIL;
+  CollectConditions(bitmap, &conditions);
+  ListCell* cell;
+  foreach (cell, clauses) {
+    conditions = list_delete_ptr(conditions, lfirst_node(IndexClause, cell)->rinfo);
+  }
+  return conditions == NIL;
+}
+
+}  // namespace
+
+IndexPath* MakePath(PlannerInfo* root, const OrderedScan& scan) {
+  return create_index_path(root, scan.index, scan.clauses, scan.orderbys, scan.orderby_columns,
+                           scan.pathkeys, ForwardScanDirection, false,
+                           scan.index->rel->lateral_relids, 1, false);
+}
+
+// The server chooses the indexes: it is shown the table as one whose other indexes can be used for
+// bitmaps only, so that a bitmap comes out even where it would read the table in another way.
+BitmapHeapPath* BitmapOfOthers(PlannerInfo* root, RelOptInfo* rel) {
+  if (!enable_bitmapscan) return nullptr;
+  RelOptInfo* shown = makeNode(RelOptInfo);
+  *shown = *rel;
+  shown->pathlist = shown->partial_pathlist = shown->indexlist = shown->joininfo = NIL;
+  shown->consider_parallel = false;
+  shown->has_eclass_joins = false;
+  ListCell* cell;
+  foreach (cell, rel->indexlist) {
+    const IndexOptInfo* index = lfirst_node(IndexOptInfo, cell);
+    if (!index->amhasgetbitmap) continue;
+    IndexOptInfo* other = makeNode(IndexOptInfo);
+    *other = *index;
+    other->rel = shown;
+    other->amhasgettuple = false;
+    shown->indexlist = lappend(shown->indexlist, other);
+  }
+  if (shown->indexlist == NIL) return nullptr;
+  create_index_paths(root, shown);
+  foreach (cell, shown->pathlist) {
+    Path* path = static_cast<Path*>(lfirst(cell));
+    if (IsA(path, BitmapHeapPath) && bms_equal(PATH_REQ_OUTER(path), rel->lateral_relids)) {
+      return reinterpret_cast<BitmapHeapPath*>(path);
+    }
+  }
+  return nullptr;
+}
+
+void AddFilterScan(PlannerInfo* root, const OrderedScan& scan, BitmapHeapPath* bitmap) {
+  if (KnowsNothingMore(bitmap->bitmapqual, scan.clauses)) return;
+  RelOptInfo* rel = scan.index->rel;
+  Cost cost;
+  Selectivity share;
+  cost_bitmap_tree_node(bitmap->bitmapqual, &cost, &share);
+  am::PlanRowSet(share);
+  IndexPath* ordered = MakePath(root, scan);
+  am::PlanRowSet(1);
+  CustomPath* path = makeNode(CustomPath);
+  path->path = ordered->path;
+  path->path.type = T_CustomPath;
+  path->path.pathtype = T_CustomScan;
+  cost += share * rel->tuples * kSetRowOperators * cpu_operator_cost;
+  path->path.startup_cost += cost;
+  path->path.total_cost += cost;
+  path->flags = CUSTOMPATH_SUPPORT_PROJECTION;
+  path->custom_paths = list_make2(ordered, bitmap);
+  path->methods = &kPathMethods;
+  add_path(rel, &path->path);
+}
+
+void RegisterFilterScan() { RegisterCustomScanMethods(&kPlanMethods); }
+
+}  // namespace ann::planner
