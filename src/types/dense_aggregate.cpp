@@ -73,24 +73,24 @@ Datum Accumulate(FunctionCallInfo fcinfo) {
   return next.datum();
 }
 
-// The sums divided by `divisor`, null when there was no row. Errors: a quotient beyond the type's
-// range.
+// The sums divided by `divisor`, for rows of which there were some; may be beyond the type's range.
 template <class Number>
-Datum Quotient(FunctionCallInfo fcinfo, const AverageState& state, double divisor) {
-  if (state.count() == 0) PG_RETURN_NULL();
+Dense<Number>* Quotient(const AverageState& state, double divisor) {
   CheckDims<Number>(state.dims());
   auto* result = MakeVector<Number>(state.dims());
   for (int i = 0; i < state.dims(); i++) {
     result->values[i] = Narrow<Number>(static_cast<float>(state.sums()[i] / divisor));
   }
-  if (!AllFinite(result->values, state.dims())) float_overflow_error();
-  return VectorDatum(result);
+  return result;
 }
 
 template <class Number>
 Datum Average(FunctionCallInfo fcinfo) {
   const AverageState state(PG_GETARG_ARRAYTYPE_P(0), "avg");
-  return Quotient<Number>(fcinfo, state, state.count());
+  if (state.count() == 0) PG_RETURN_NULL();
+  const Dense<Number>* average = Quotient<Number>(state, state.count());
+  CheckFinite(average->values, average->dims);
+  return VectorDatum(average);
 }
 
 }  // namespace
@@ -108,7 +108,10 @@ ANN_FUNCTION(ann_halfvec_avg)
 ANN_FUNCTION(ann_halfvec_sum)
 {
   const AverageState state(PG_GETARG_ARRAYTYPE_P(0), "sum");
-  return Quotient<Half>(fcinfo, state, 1);
+  if (state.count() == 0) PG_RETURN_NULL();
+  const HalfVector* sum = Quotient<Half>(state, 1);
+  if (!AllFinite(sum->values, sum->dims)) float_overflow_error();
+  return VectorDatum(sum);
 }
 
 // Of the states of both types.
