@@ -21,7 +21,7 @@ enum AttributeStrategy : StrategyNumber {
 };
 
 // Whether there is a way to keep values of an operator class's input type, and how (a byte as in
-// format/attributes.hpp); 0: there is none.
+// format/attribute_bytes.hpp); 0: there is none.
 uint8_t AttributeOf(Oid opclass_type);
 
 // A byte an attribute, as the meta page has it. Errors: 54000 for more attributes than 8 or more

@@ -6,7 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "format/attributes.hpp"
+#include "format/attribute_bytes.hpp"
 
 namespace ann::filter {
 
@@ -48,8 +48,8 @@ struct Row {
 class AreaLayout {
  public:
   AreaLayout() = default;
-  // `attributes`: a byte each (format/attributes.hpp), in the order of the index's columns. Those
-  // that are no attribute's end them.
+  // `attributes`: a byte each (format/attribute_bytes.hpp), in the order of the index's columns.
+  // Those that are no attribute's end them.
   explicit AreaLayout(const uint8_t attributes[kMaxAttributes]);
 
   uint32_t count() const { return count_; }

@@ -5,7 +5,7 @@
 #include <cstdint>
 
 #include "core/ids.hpp"
-#include "format/attributes.hpp"
+#include "format/attribute_bytes.hpp"
 #include "format/page_format.hpp"
 
 namespace ann::format {
@@ -95,7 +95,7 @@ struct Meta {
   uint16_t node_pages;
   uint16_t refinement_pages;
   uint16_t column_pages;
-  uint8_t attributes[kMaxAttributes];  // format/attributes.hpp
+  uint8_t attributes[kMaxAttributes];  // format/attribute_bytes.hpp
   uint64_t seed;
   // Codes belong to an epoch: a mean and what follows here. Those of epoch e are numbered e % 2.
   float l1_step[2];     // grid step of the L1 code

@@ -52,5 +52,5 @@ check "unfinished work" "$(grep -nIwE 'TOD[O]|FIXM[E]|XX[X]|HAC[K]' $text_files)
 # shellcheck disable=SC2086
 check "binaries" "$(for f in $text_files; do [ ! -s "$f" ] || grep -Iq . "$f" || echo "$f"; done)"
 # shellcheck disable=SC2086
-check "files above 700 lines" "$(for f in $text_files; do case $f in expected/*) ;; *) n=$(wc -l <"$f"); [ "$n" -le 700 ] || echo "$f: $n";; esac; done)"
+check "files above 700 lines" "$(for f in $text_files; do case $f in expected/* | sql/ann--*.sql) ;; *) n=$(wc -l <"$f"); [ "$n" -le 700 ] || echo "$f: $n";; esac; done)"
 exit $bad

@@ -1,4 +1,4 @@
-#include "format/attributes.hpp"
+#include "format/attribute_bytes.hpp"
 
 #include <bit>
 
