@@ -71,8 +71,9 @@ struct IvfMeta {
   // Told apart from other indexes that had the same file number.
   uint64_t stamp;
   IvfFrame frames[2];
-  uint32_t current;       // which of them is in use
-  uint32_t training;      // 1: the other one is being filled, inserts go to both
+  uint32_t current;   // which of them is in use
+  uint16_t training;  // 1: the other one is being filled, inserts go to both
+  uint16_t untidy;  // 1: there may be pages that nothing leads to, of what did not come to its end
   uint64_t row_count;     // as of the last build or vacuum
   uint64_t trained_rows;  // that the lists were made for
   // Bit i: the lists of the epoch i before the newest have been in use.
@@ -81,7 +82,7 @@ struct IvfMeta {
 static_assert(sizeof(IvfMeta) == 176 && alignof(IvfMeta) == 8);
 static_assert(offsetof(IvfMeta, dims) == 16 && offsetof(IvfMeta, seed) == 48 &&
               offsetof(IvfMeta, frames) == 64 && offsetof(IvfMeta, current) == 144 &&
-              offsetof(IvfMeta, row_count) == 152);
+              offsetof(IvfMeta, untidy) == 150 && offsetof(IvfMeta, row_count) == 152);
 
 enum class ListState : uint16_t {
   kSpare = 0,

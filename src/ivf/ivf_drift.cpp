@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/vec.hpp"
+#include "ivf/ivf_move.hpp"
 #include "ivf/ivf_split.hpp"
 #include "simd/simd.hpp"
 
@@ -154,7 +155,9 @@ void Regroup(IndexVacuumInfo* info, MemoryContext context) {
   if (!regrouping.MakePlans() || !pg::BeginCleanupSnapshot()) return;
   // Vacuum has it locked.
   const Relation heap = table_open(IndexGetRelation(RelationGetRelid(info->index), false), NoLock);
+  const bool was_tidy = NoteUntidy(view);
   regrouping.Run(heap);
+  if (was_tidy) NoteTidy(view);
   table_close(heap, NoLock);
   pg::EndCleanupSnapshot();
 }

@@ -150,7 +150,7 @@ void CheckMeta(Relation rel, const IvfMeta& meta) {
                          (pq ? (meta.pq_bits == 4 || meta.pq_bits == 8) && meta.pq_segments >= 1 &&
                                    meta.pq_segments <= meta.dims
                              : meta.pq_bits == 0 && meta.pq_segments == 0) &&
-                         meta.training <= 1 && meta.current <= 1;
+                         meta.training <= 1 && meta.untidy <= 1 && meta.current <= 1;
   IvfMeta planned = meta;
   if (!plausible || !PlanSizes(&planned) || std::memcmp(&planned, &meta, sizeof meta) != 0) {
     pg::ReportCorrupted(rel, kMetaBlock, "the meta page contradicts itself");

@@ -179,25 +179,38 @@ void FreeFrame(IndexView& view, const IvfFrame& shape, MemoryContext context) {
   FreePages(view.rel, pages.data(), pages.size());
 }
 
+void EndTraining(IndexView* view) {
+  if (view->meta.training != 0) EditMeta(view, [](format::IvfMeta* m) { m->training = 0; });
+}
+
 void DiscardTraining(IndexView* view, MemoryContext context) {
   if (view->meta.training == 0) return;
   const IvfFrame shape = view->meta.frames[1 - view->meta.current];
-  // L1, alone.
-  const pg::PageRef page =
-      pg::ReadPage(view->rel, kMetaBlock, BUFFER_LOCK_EXCLUSIVE, PageKind::kMeta);
-  pg::PageEdit edit = pg::PageEdit::Begin(view->rel);
-  MetaOn(edit.EditTo(page, sizeof(format::IvfMeta), sizeof(format::IvfMeta)))->training = 0;
-  edit.Finish();
-  pg::Release(page);
-  Refresh(view);
+  EndTraining(view);
   FreeFrame(*view, shape, context);
 }
 
-void SweepPages(IndexView& view, const uint8_t* used, BlockNumber end,
+bool NoteUntidy(IndexView* view) {
+  if (view->meta.untidy != 0) return false;
+  EditMeta(view, [](format::IvfMeta* m) { m->untidy = 1; });
+  return true;
+}
+
+void NoteTidy(IndexView* view) {
+  EditMeta(view, [](format::IvfMeta* m) { m->untidy = 0; });
+}
+
+bool SweepPages(IndexView& view, const uint8_t* used, BlockNumber end, bool map_may_grow,
                 BufferAccessStrategy strategy, MemoryContext context) {
   OwnedPages lost{Alloc(context)}, segments{Alloc(context)};
+  const FreeMapReach map(view.rel);
+  bool all = true;
   for (BlockNumber block = kMetaBlock + 1; block < end; ++block) {
     if (used[block] != 0 || Contains(view.frame->shape, block)) continue;
+    if (!map_may_grow && !map.Covers(block)) {
+      all = false;
+      continue;
+    }
     pg::VacuumDelay();
     // L6: nothing leads here.
     const pg::PageRef page = ReadInFile(view.rel, block, BUFFER_LOCK_SHARE, strategy);
@@ -214,6 +227,7 @@ void SweepPages(IndexView& view, const uint8_t* used, BlockNumber end,
   }
   SortOutSegments(view, segments, end, lost);
   FreePages(view.rel, lost.data(), lost.size());
+  return all;
 }
 
 }  // namespace ann::ivf

@@ -204,7 +204,7 @@ class Trainer {
     do {
       shape.first_block = AppendBlank(view_.rel, shape.frame_pages + shape.directory_pages);
     } while (!WriteFramePages(shape, stream));
-    EditMeta([&shape](IvfMeta* m) {
+    EditMeta(&view_, [&shape](IvfMeta* m) {
       m->used_epochs <<= 1;
       m->frames[1 - m->current] = shape;
       m->training = 1;
@@ -249,18 +249,6 @@ class Trainer {
     edit.Finish();
     pg::Release(page);
     return true;
-  }
-
-  // Locks: the meta page (L1), alone.
-  template <class Change>
-  void EditMeta(Change&& change) {
-    const pg::PageRef page =
-        pg::ReadPage(view_.rel, kMetaBlock, BUFFER_LOCK_EXCLUSIVE, PageKind::kMeta);
-    pg::PageEdit edit = pg::PageEdit::Begin(view_.rel);
-    change(MetaOn(edit.EditTo(page, sizeof(IvfMeta), sizeof(IvfMeta))));
-    edit.Finish();
-    pg::Release(page);
-    Refresh(&view_);
   }
 
   // Steps 3 and 4.
@@ -330,17 +318,17 @@ class Trainer {
     }
   }
 
-  // The vector of a row that the snapshot sees: all of it is there. Or of one that came later and
-  // may be there to stay: nobody deletes and removes that while the snapshot lasts. Null: neither;
-  // some older snapshot may see the row, here or on a standby, but what lies out of line may be
-  // gone.
+  // The vector of a row that a snapshot of now sees, or that is not committed yet. Null: neither,
+  // or not all of it is sure to be there; some older snapshot may see the row, here or on a
+  // standby.
   const float* ReadVector(RowReader& rows, const ItemPointerData& tid) {
     format::Tid stored;
     std::memcpy(&stored, &tid, sizeof stored);
     if (const float* x = rows.Read(view_, stored, GetActiveSnapshot())) return x;
-    SnapshotData dirty;
-    InitDirtySnapshot(dirty);
-    return rows.Read(view_, stored, &dirty);
+    PushActiveSnapshot(GetLatestSnapshot());
+    const float* x = rows.Read(view_, stored, GetActiveSnapshot());
+    PopActiveSnapshot();
+    return x != nullptr ? x : rows.ReadUncommitted(view_, stored);
   }
 
   // Codes rows by what their present codes say of them. `unseen`: sorted; empty afterwards.
@@ -381,7 +369,7 @@ class Trainer {
   void Switch() {
     const IvfFrame former = view_.frame->shape;
     const uint64_t rows = copied_;
-    EditMeta([rows](IvfMeta* m) {
+    EditMeta(&view_, [rows](IvfMeta* m) {
       m->current = 1 - m->current;
       m->training = 0;
       m->trained_rows = rows;
@@ -445,7 +433,9 @@ void Retrain(Relation heap, IndexView* view, int elevel, MemoryContext context) 
   const UserCentroids* given = ReadUserCentroids(*view, heap, elevel, context, &failed);
   if (failed) return;
   DiscardTraining(view, context);
+  const bool was_tidy = NoteUntidy(view);
   Trainer(heap, *view, context).Run(given);
+  if (was_tidy) NoteTidy(view);
 }
 
 void RetrainIfOutgrown(IndexVacuumInfo* info, const IndexBulkDeleteResult& stats) {
@@ -453,7 +443,6 @@ void RetrainIfOutgrown(IndexVacuumInfo* info, const IndexBulkDeleteResult& stats
       AllocSetContextCreate(CurrentMemoryContext, "ann ivf retrain", ALLOCSET_DEFAULT_SIZES);
   MemoryContext old = MemoryContextSwitchTo(context);
   IndexView* view = OpenIndex(info->index, context);
-  DiscardTraining(view, context);
   // Rows of the table need not be rows of the index: these are counted if the others are many.
   bool outgrown = HasOutgrown(*view, info->num_heap_tuples);
   if (outgrown) {

@@ -4,6 +4,8 @@
 
 #include "ivf/ivf_train.hpp"
 
+#include "pg/test_hooks.hpp"
+
 namespace ann::ivf {
 
 RowReader::RowReader(Relation heap, Relation index, MemoryContext context)
@@ -15,13 +17,17 @@ RowReader::RowReader(Relation heap, Relation index, MemoryContext context)
   GetPerTupleExprContext(executor_)->ecxt_scantuple = slot_;
 }
 
-const float* RowReader::Read(const IndexView& view, const format::Tid& stored, Snapshot snapshot) {
+bool RowReader::Fetch(const format::Tid& stored, Snapshot snapshot) {
   MemoryContextReset(row_context_);
   ResetPerTupleExprContext(executor_);
   ItemPointerData tid;
   std::memcpy(&tid, &stored, sizeof tid);
   bool call_again = false;
-  if (!table_index_fetch_tuple(fetch_, &tid, snapshot, slot_, &call_again, nullptr)) return nullptr;
+  return table_index_fetch_tuple(fetch_, &tid, snapshot, slot_, &call_again, nullptr);
+}
+
+// Of the row in the slot.
+const float* RowReader::Vector(const IndexView& view) {
   MemoryContext old = MemoryContextSwitchTo(row_context_);
   Datum values[INDEX_MAX_KEYS];
   bool nulls[INDEX_MAX_KEYS];
@@ -29,6 +35,31 @@ const float* RowReader::Read(const IndexView& view, const format::Tid& stored, S
   const float* x = RowVector(view, values, nulls);
   MemoryContextSwitchTo(old);
   return x;
+}
+
+const float* RowReader::Read(const IndexView& view, const format::Tid& stored, Snapshot snapshot) {
+  return Fetch(stored, snapshot) ? Vector(view) : nullptr;
+}
+
+const float* RowReader::ReadUncommitted(const IndexView& view, const format::Tid& stored) {
+  SnapshotData dirty;
+  InitDirtySnapshot(dirty);
+  if (!Fetch(stored, &dirty)) return nullptr;
+  pg::StopPoint("rows.uncommitted");
+  return IsInline() ? Vector(view) : nullptr;
+}
+
+// Functions of an expression may read any column.
+bool RowReader::IsInline() {
+  const TupleDesc desc = slot_->tts_tupleDescriptor;
+  slot_getallattrs(slot_);
+  for (int i = 0; i < desc->natts; ++i) {
+    if (TupleDescAttr(desc, i)->attlen == -1 && !slot_->tts_isnull[i] &&
+        VARATT_IS_EXTERNAL(DatumGetPointer(slot_->tts_values[i]))) {
+      return false;
+    }
+  }
+  return true;
 }
 
 void RowReader::Close() {

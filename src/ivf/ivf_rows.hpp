@@ -11,14 +11,20 @@ class RowReader {
   RowReader(Relation heap, Relation index, MemoryContext context);
 
   // The vector of an indexed row (dims floats), good until the next call; null: the snapshot does
-  // not see the row, or it has no vector that an index takes. An MVCC snapshot that protects what
-  // it sees finds all of a row that it sees; of one that it does not see, what lies out of line may
-  // be gone.
+  // not see the row, or it has no vector that an index takes. `snapshot`: an MVCC one that protects
+  // what it sees, so all of the row is there.
   const float* Read(const IndexView& view, const format::Tid& stored, Snapshot snapshot);
+  // The same of a row that no snapshot sees yet, if all of it lies in the table's page: as soon as
+  // it is rolled back, what lies out of line may be gone.
+  const float* ReadUncommitted(const IndexView& view, const format::Tid& stored);
 
   void Close();
 
  private:
+  bool Fetch(const format::Tid& stored, Snapshot snapshot);
+  const float* Vector(const IndexView& view);
+  bool IsInline();
+
   MemoryContext row_context_;
   IndexFetchTableData* fetch_;
   TupleTableSlot* slot_;

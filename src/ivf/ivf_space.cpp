@@ -94,6 +94,17 @@ void FreePages(Relation rel, const OwnedPage* pages, size_t n) {
   }
 }
 
+FreeMapReach::FreeMapReach(Relation rel)
+    : map_blocks_(smgrexists(RelationGetSmgr(rel), FSM_FORKNUM)
+                      ? RelationGetNumberOfBlocksInFork(rel, FSM_FORKNUM)
+                      : 0) {}
+
+// The map is a tree of three levels, in which each page comes before those below it.
+bool FreeMapReach::Covers(BlockNumber block) const {
+  const BlockNumber leaf = block / SlotsPerFSMPage, node = leaf / SlotsPerFSMPage;
+  return leaf + (node + 1) + (node / SlotsPerFSMPage + 1) < map_blocks_;
+}
+
 BlockNumber AppendBlank(Relation rel, uint32_t n) {
   // L5: until all are there nobody else adds pages.
   LockRelationForExtension(rel, ExclusiveLock);

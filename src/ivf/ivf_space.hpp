@@ -34,6 +34,15 @@ void NotePages(const IndexView& view, const pg::PageRef& page, OwnedPages& pages
 // Makes pages that nothing leads to any more free, but for those that are another's: who named them
 // was damaged. Locks: the pages (L6), up to four at a time.
 void FreePages(Relation rel, const OwnedPage* pages, size_t n);
+// What the free space map of an index can be told without growing.
+class FreeMapReach {
+ public:
+  explicit FreeMapReach(Relation rel);
+  bool Covers(BlockNumber block) const;
+
+ private:
+  BlockNumber map_blocks_;
+};
 // Appends `n` consecutive blank pages; the first. Locks: L5.
 BlockNumber AppendBlank(Relation rel, uint32_t n);
 

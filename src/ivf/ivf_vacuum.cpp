@@ -1,13 +1,16 @@
 // VACUUM: README section "Vacuum".
 //
 //   1. every TID of every list is shown to the callback; the dead ones' live bits are cleared
-//   2. lists of which most is dead get other pages; counts of the lists go to the directory
-//   3. pages that nothing leads to become free, as far as there are any
+//   2. pages that nothing leads to become free, as far as there are any
+//   3. counts of the lists go to the directory
 //
-// Then the cleanup finds other lists for an index that has outgrown its own (ivf_retrain.cpp).
+// That takes no page, so it can be done on a full disk. What does is the cleanup's: other lists for
+// an index that has outgrown its own (ivf_retrain.cpp), other pages for lists of which most is
+// dead, lists split and merged (ivf_drift.cpp).
 //
 // It may be cancelled between any two pages. Only vacuum and training clear bits and move lists,
 // and there is one of them at a time (the table's lock).
+#include <algorithm>
 #include <cstring>
 
 #include "ivf/ivf.hpp"
@@ -18,6 +21,7 @@
 
 #include "core/vec.hpp"
 #include "pg/alloc.hpp"
+#include "pg/unless_full.hpp"
 
 namespace ann::ivf {
 
@@ -29,6 +33,7 @@ namespace {
 
 using Alloc = pg::PgAllocator<std::byte>;
 
+// One look at all rows, and at the pages that are left over. Without `callback` no row is dead.
 class Vacuum {
  public:
   Vacuum(IndexView& view, IndexVacuumInfo* info, IndexBulkDeleteResult* stats,
@@ -60,13 +65,9 @@ class Vacuum {
       }
       VisitList(list);
     }
-    SweepPages(view_, used_.data(), settled_blocks_, info_->strategy, context_);
-    for (uint32_t list = 0; list < lists; ++list) {
-      const Counts& c = counts_[list];
-      if (c.dead > c.live) Repack(list);
-    }
+    Sweep();
     for (uint32_t start = 0; start < lists; start += format::kEntriesPerPage) WriteCounts(start);
-    WriteRowCount();
+    EditMeta(&view_, [this](IvfMeta* m) { m->row_count = rows_; });
     stats_->num_index_tuples = static_cast<double>(rows_);
   }
 
@@ -131,16 +132,22 @@ class Vacuum {
     if (block < settled_blocks_) used_[block] = 1;
   }
 
-  void Repack(uint32_t list) {
-    RepackList(view_, list, context_);
-    counts_[list].dead = 0;
-    ++stats_->pages_newly_deleted;
+  // Deleting must come to its end on a full disk, too: what is left then is the cleanup's.
+  void Sweep() {
+    const bool in_cleanup = callback_ == nullptr;
+    const bool all =
+        SweepPages(view_, used_.data(), settled_blocks_, in_cleanup, info_->strategy, context_);
+    if (!all) {
+      NoteUntidy(&view_);
+    } else if (view_.meta.untidy != 0) {
+      NoteTidy(&view_);
+    }
   }
 
   bool IsDead(const format::Tid& tid) {
     ItemPointerData item;
     std::memcpy(&item, &tid, sizeof item);
-    if (callback_(&item, state_)) {
+    if (callback_ != nullptr && callback_(&item, state_)) {
       ++stats_->tuples_removed;
       return true;
     }
@@ -179,16 +186,6 @@ class Vacuum {
     pg::Release(page);
   }
 
-  // L1, alone.
-  void WriteRowCount() {
-    const pg::PageRef page =
-        pg::ReadPage(view_.rel, kMetaBlock, BUFFER_LOCK_EXCLUSIVE, PageKind::kMeta);
-    pg::PageEdit edit = pg::PageEdit::Begin(view_.rel);
-    MetaOn(edit.EditTo(page, sizeof(IvfMeta), sizeof(IvfMeta)))->row_count = rows_;
-    edit.Finish();
-    pg::Release(page);
-  }
-
   IndexView& view_;
   IndexVacuumInfo* info_;
   IndexBulkDeleteResult* stats_;
@@ -203,6 +200,53 @@ class Vacuum {
   uint64_t rows_ = 0;
 };
 
+// Lists of which most is dead get other pages. Those with the fewest rows come first: they need few
+// pages, or none, and leave theirs to the others.
+void RepackLists(IndexView* view, IndexBulkDeleteResult* stats, MemoryContext context) {
+  struct Wasteful {
+    uint32_t live;
+    uint32_t list;
+  };
+  VecOf<Wasteful, Alloc> wasteful{Alloc(context)};
+  for (uint32_t list = 0; list < view->frame->shape.lists; ++list) {
+    ListEntry entry;
+    if (!ReadEntry(view->rel, view->frame->shape, list, &entry)) {
+      pg::ReportCorrupted(view->rel, EntryAt(view->frame->shape, list).block,
+                          "the page is not of the lists in use");
+    }
+    if (entry.dead > entry.live) wasteful.push_back({entry.live, list});
+  }
+  if (wasteful.empty()) return;
+  std::sort(wasteful.begin(), wasteful.end(),
+            [](const Wasteful& a, const Wasteful& b) { return a.live < b.live; });
+  const bool was_tidy = NoteUntidy(view);
+  for (const Wasteful& w : wasteful) RepackList(*view, w.list, context);
+  if (was_tidy) NoteTidy(view);
+  stats->pages_newly_deleted += static_cast<BlockNumber>(wasteful.size());
+}
+
+// What the cleanup of a vacuum has to do with.
+struct Order {
+  IndexVacuumInfo* info;
+  IndexBulkDeleteResult* stats;
+  MemoryContext context;
+};
+
+void PutInOrder(const Order& order) {
+  MemoryContext old = MemoryContextSwitchTo(order.context);
+  IndexView* view = OpenIndex(order.info->index, order.context);
+  EndTraining(view);
+  if (view->meta.untidy != 0) {
+    Vacuum(*view, order.info, order.stats, nullptr, nullptr, order.context).Run();
+    order.stats->estimated_count = false;
+  }
+  RetrainIfOutgrown(order.info, *order.stats);
+  Refresh(view);
+  RepackLists(view, order.stats, order.context);
+  RegroupLists(order.info);
+  MemoryContextSwitchTo(old);
+}
+
 }  // namespace
 
 IndexBulkDeleteResult* BulkDelete(IndexVacuumInfo* info, IndexBulkDeleteResult* stats,
@@ -214,7 +258,7 @@ IndexBulkDeleteResult* BulkDelete(IndexVacuumInfo* info, IndexBulkDeleteResult* 
       AllocSetContextCreate(CurrentMemoryContext, "ann ivf vacuum", ALLOCSET_DEFAULT_SIZES);
   MemoryContext old = MemoryContextSwitchTo(context);
   IndexView* view = OpenIndex(info->index, context);
-  DiscardTraining(view, context);
+  EndTraining(view);
   Vacuum(*view, info, stats, callback, state, context).Run();
   MemoryContextSwitchTo(old);
   MemoryContextDelete(context);
@@ -230,8 +274,13 @@ IndexBulkDeleteResult* VacuumCleanup(IndexVacuumInfo* info, IndexBulkDeleteResul
     stats->num_index_tuples = static_cast<double>(ReadMeta(info->index).row_count);
     stats->estimated_count = true;
   }
-  RetrainIfOutgrown(info, *stats);
-  RegroupLists(info);
+  Order order{
+      info, stats,
+      AllocSetContextCreate(CurrentMemoryContext, "ann ivf cleanup", ALLOCSET_DEFAULT_SIZES)};
+  pg::UnlessDiskFull(
+      psprintf("index \"%s\" was not put in order", RelationGetRelationName(info->index)),
+      [](void* arg) { PutInOrder(*static_cast<Order*>(arg)); }, &order);
+  MemoryContextDelete(order.context);
   IndexFreeSpaceMapVacuum(info->index);
   stats->num_pages = RelationGetNumberOfBlocks(info->index);
   return stats;

@@ -45,4 +45,13 @@ void EndCleanupSnapshot() {
   PushActiveSnapshot(GetTransactionSnapshot());
 }
 
+void RestoreVacuumSnapshot() {
+  if (ActiveSnapshotSet()) return;
+  InvalidateCatalogSnapshot();
+  if (!TransactionIdIsValid(MyProc->xmin) && !TransactionIdIsValid(GetTopTransactionIdIfAny())) {
+    SetInVacuum(true);
+  }
+  PushActiveSnapshot(GetTransactionSnapshot());
+}
+
 }  // namespace ann::pg

@@ -10,5 +10,8 @@ bool BeginCleanupSnapshot();
 // The state that VACUUM expects again. An error needs no call: the end of the transaction resets
 // all.
 void EndCleanupSnapshot();
+// The same in a VACUUM that goes on after an error, if that came between the two: with the error's
+// subtransaction its snapshot has gone.
+void RestoreVacuumSnapshot();
 
 }  // namespace ann::pg

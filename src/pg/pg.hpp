@@ -64,6 +64,7 @@ extern "C" {
 #include "storage/condition_variable.h"
 #include "storage/dsm.h"
 #include "storage/freespace.h"
+#include "storage/fsm_internals.h"
 #include "storage/indexfsm.h"
 #include "storage/lmgr.h"
 #include "storage/proc.h"

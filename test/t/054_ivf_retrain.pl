@@ -77,6 +77,28 @@ for my $point ('retrain.begun', 'retrain.copied', 'retrain.switched')
 	is(sql($every_row), '0|0', "cancelled at $point: every row is found once after it");
 }
 
+# Pages of lists that are no use any more, and of a training that came to nothing, are found by any vacuum: so the file
+# does not grow by them. One that has nothing to look for changes nothing.
+sql(q{
+CREATE TABLE tidy (id int, v vector(32));
+INSERT INTO tidy SELECT i, random_vector(32 + 0 * i) FROM generate_series(1, 5000) i;
+CREATE INDEX tidy_v ON tidy USING ivf (v vector_l2_ops) WITH (lists = 4, quantizer = flat);
+SELECT ann_retrain('tidy_v')});
+my $pages = q{SELECT pg_relation_size('tidy_v') / 8192};
+my $set = sql(q{SELECT code_pages FROM ann_index_stats('tidy_v')});
+my $size = sql($pages);
+for my $point ('retrain.switched', 'free.lists', 'retrain.coded')
+{
+	cancel_at($node, $point, 1, "cancelled: $point", q{SELECT ann_retrain('tidy_v')});
+	sql('VACUUM tidy');
+	my (undef, undef, $units) = $node->psql('postgres', 'SET ann.trace_units = on; VACUUM tidy');
+	is($units, '', "$point: another vacuum has nothing to do");
+}
+sql(q{SELECT ann_retrain('tidy_v')});
+# A frame is written to new pages each time.
+cmp_ok(sql($pages) - $size, '<', $set / 2, 'four retrainings, three of them cancelled, take the pages that were free');
+is_intact($node, 'tidy_v', 'intact');
+
 # Whoever calls it, functions of the index run as the table's owner, and what they set is gone afterwards.
 sql(q{
 CREATE ROLE keeper;

@@ -1,0 +1,11 @@
+// Work that can be left for later when the disk is full.
+#pragma once
+
+namespace ann::pg {
+
+// Calls work(arg), whose changes are WAL-logged and each sound by itself, in a subtransaction.
+// False: the disk was full (53100) before it had come to its end, which a WARNING says of `what`.
+// Other errors go on. May be called in VACUUM; in a parallel one the error goes on, too.
+bool UnlessDiskFull(const char* what, void (*work)(void* arg), void* arg);
+
+}  // namespace ann::pg
