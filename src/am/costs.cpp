@@ -15,52 +15,42 @@ int method_count;
 
 Selectivity set_share = 1;
 
-// What an index path asks of the vector, its first column.
-struct VectorConditions {
-  bool range;    // says how far rows may be
-  bool is_null;  // no row of the index fulfils it
-};
-
-VectorConditions ConditionsOnVector(const IndexPath* path) {
-  VectorConditions found = {};
+// Whether an index can serve a scan: by its order, or by a condition on its first column that says
+// how far rows may be. The others cannot: what has no distance is not in the index.
+bool CanServe(const IndexPath* path) {
+  bool found = path->indexorderbys != NIL;
   ListCell* cell;
   foreach (cell, path->indexclauses) {
     const IndexClause* clause = lfirst_node(IndexClause, cell);
     if (clause->indexcol != 0) continue;
     const Node* condition = reinterpret_cast<const Node*>(clause->rinfo->clause);
     if (IsA(condition, NullTest)) {
-      found.is_null |= reinterpret_cast<const NullTest*>(condition)->nulltesttype == IS_NULL;
+      if (reinterpret_cast<const NullTest*>(condition)->nulltesttype == IS_NULL) return false;
     } else if (IsA(condition, OpExpr)) {
-      found.range = true;
+      found = true;
     }
   }
   return found;
 }
 
-// Whether an index can serve a scan: by its order, or by a range. The others cannot: what has no
-// distance is not in the index.
-bool CanServe(const IndexPath* path) {
-  const VectorConditions conditions = ConditionsOnVector(path);
-  return !conditions.is_null && (path->indexorderbys != NIL || conditions.range);
-}
+// Shares of the table's rows.
+struct Shares {
+  Selectivity scanned;  // of all conditions of the path, and the index's predicate
+  Selectivity within;   // of those on the first column: how far rows may be
+};
 
-// The share of the table's rows that pass the path's conditions and the index's predicate.
-Selectivity ShareOf(PlannerInfo* root, const IndexPath* path) {
-  List* quals = get_quals_from_indexclauses(path->indexclauses);
-  quals = add_predicate_to_index_quals(path->indexinfo, quals);
-  return clauselist_selectivity(root, quals, path->indexinfo->rel->relid, JOIN_INNER, nullptr);
-}
-
-// The same of the conditions on attributes alone.
-Selectivity ShareOfAttributes(PlannerInfo* root, const IndexPath* path) {
-  List* attributes = NIL;
+Shares SharesOf(PlannerInfo* root, const IndexPath* path) {
+  List* far = NIL;
   ListCell* cell;
   foreach (cell, path->indexclauses) {
-    IndexClause* clause = lfirst_node(IndexClause, cell);
-    if (clause->indexcol > 0) attributes = lappend(attributes, clause);
+    const IndexClause* clause = lfirst_node(IndexClause, cell);
+    if (clause->indexcol == 0) far = list_concat(far, clause->indexquals);
   }
-  return clauselist_selectivity(root, get_quals_from_indexclauses(attributes),
-                                path->indexinfo->rel->relid, JOIN_INNER, nullptr);
+  const int rel = static_cast<int>(path->indexinfo->rel->relid);
+  List* quals = get_quals_from_indexclauses(path->indexclauses);
+  quals = add_predicate_to_index_quals(path->indexinfo, quals);
+  return {clauselist_selectivity(root, quals, rel, JOIN_INNER, nullptr),
+          clauselist_selectivity(root, far, rel, JOIN_INNER, nullptr)};
 }
 
 struct Taken {
@@ -72,8 +62,9 @@ struct Taken {
 // rel->rows of them.
 Taken RowsTaken(const PlannerInfo* root, const IndexPath* path, double scanned) {
   if (path->indexorderbys == NIL) return {scanned, 1};
+  const RelOptInfo* rel = path->indexinfo->rel;
   if (root->limit_tuples >= 0) {
-    const double passing = std::clamp(path->indexinfo->rel->rows / scanned, 1e-9, 1.0);
+    const double passing = std::clamp(rel->rows / scanned, 1e-9, 1.0);
     const double rows = std::clamp(root->limit_tuples / passing, 1.0, scanned);
     return {rows, rows / scanned};
   }
@@ -99,18 +90,16 @@ void EstimateCost(CostModel model, PlannerInfo* root, IndexPath* path, Cost* sta
   }
   const IndexOptInfo* index = path->indexinfo;
   const RelOptInfo* rel = index->rel;
-  *selectivity = ShareOf(root, path) * set_share;
+  const Shares shares = SharesOf(root, path);
+  *selectivity = shares.scanned * set_share;
   const double indexed = std::max(index->tuples, 1.0);
   // Conditions that depend on each other are estimated too low as a product; fewer than the rows
   // that pass all of them it cannot be.
   const double scanned = std::clamp(std::max(rel->tuples * *selectivity, rel->rows), 1.0, indexed);
   const Taken taken = RowsTaken(root, path, scanned);
-  // The rows of a range are the nearest: to find them no others must be met but those that other
-  // conditions drop.
-  const double passing = ConditionsOnVector(path).range
-                             ? std::clamp(ShareOfAttributes(root, path) * set_share, 1e-9, 1.0)
-                             : scanned / indexed;
-  const ScanCost cost = model(root, index, {indexed, passing, taken.rows, set_share < 1});
+  // What is too far away is not met, unlike what does not pass for other reasons.
+  const double near = std::max(indexed * shares.within, scanned);
+  const ScanCost cost = model(root, index, {indexed, scanned / near, taken.rows, set_share < 1});
   *startup_cost = cost.startup;
   // The server interpolates linearly from startup to total, while what a row costs falls as more
   // are taken. So the slope is the one up to the rows that will be.

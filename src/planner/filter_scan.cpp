@@ -60,7 +60,8 @@ TupleTableSlot* Next(CustomScanState* node) {
   for (;;) {
     CHECK_FOR_INTERRUPTS();
     ResetExprContext(context);
-    if (TupIsNull(ExecProcNode(&state->scan->ss.ps))) {
+    const TupleTableSlot* row = ExecProcNode(&state->scan->ss.ps);
+    if (TupIsNull(row)) {
       return ExecClearTuple(ps.ps_ProjInfo != nullptr ? ps.ps_ProjInfo->pi_state.resultslot
                                                       : node->ss.ss_ScanTupleSlot);
     }
