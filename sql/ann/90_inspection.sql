@@ -23,6 +23,7 @@ CREATE FUNCTION ann_index_stats(
   OUT quantizer text, OUT lists int, OUT empty_lists int, OUT largest_list bigint, OUT imbalance float8,
   OUT drift float8, OUT code_pages bigint, OUT record_pages bigint, OUT list_pages bigint,
   OUT smallest_list bigint, OUT median_list bigint, OUT largest_share float8, OUT dead_share float8,
-  OUT mean_square float8, OUT trained_mean_square float8
+  OUT mean_square float8, OUT trained_mean_square float8,
+  OUT attributes int, OUT attribute_bytes int, OUT column_pages bigint
 ) AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
 COMMENT ON FUNCTION ann_index_stats(regclass) IS 'what an hnsw or ivf index consists of';

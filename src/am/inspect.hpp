@@ -28,6 +28,9 @@ void CloseInspected(const Opened& opened, LOCKMODE lock);
 
 const char* MetricName(uint8 metric);
 
+// Columns of ann_index_stats about attributes, its last: their number, bytes a row, pages.
+inline constexpr int kAttributeStats = 3;
+
 // The row of ann_index_stats, in the order of its columns.
 class RowWriter {
  public:
@@ -41,9 +44,9 @@ class RowWriter {
     nulls_[columns_] = true;
     return Add(0);
   }
-  // For the columns that are left.
-  RowWriter& Nulls() {
-    while (columns_ < desc_->natts) Null();
+  // For the columns that are left, but for the last `rest`.
+  RowWriter& Nulls(int rest) {
+    while (columns_ < desc_->natts - rest) Null();
     return *this;
   }
   RowWriter& Text(const char* value) { return Add(CStringGetTextDatum(value)); }

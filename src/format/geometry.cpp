@@ -1,6 +1,7 @@
 #include "format/geometry.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 namespace ann::format {
@@ -10,34 +11,56 @@ namespace {
 // Pages of a node stripe that rounding may waste: 1 in 50.
 constexpr double kMaxWaste = 0.02;
 constexpr uint32_t kMaxNodePages = 256;
-// Bytes a row that attributes may take beside their own, for the part of column pages that stays
-// unused.
-constexpr uint32_t kMaxColumnSlack = 5;
+// Bytes that attributes may add to a row beside their own, by what of pages stays unused.
+constexpr double kMaxColumnSlack = 5;
 
-// The smallest stripe whose pages are used well; else the best one.
-void PlanStripe(Meta* meta) {
-  const uint32_t s = meta->slots_per_page, r = meta->refinements_per_page;
+uint32_t RefinementPages(const Meta& meta, uint32_t a) {
+  const uint32_t r = meta.refinements_per_page;
+  return r == 0 ? 0 : static_cast<uint32_t>(DivUp(size_t{a} * meta.slots_per_page, r));
+}
+
+uint32_t ColumnPages(const Meta& meta, uint32_t a) {
+  if (meta.attribute_bytes == 0) return 0;
+  return static_cast<uint32_t>(
+      DivUp(size_t{a} * meta.slots_per_page, ColumnNodes(meta.attribute_bytes)));
+}
+
+// The smallest stripe, by its node pages, whose pages are used well but for attributes; else the
+// best one.
+uint32_t PlanNodePages(const Meta& meta) {
+  const uint32_t s = meta.slots_per_page, r = meta.refinements_per_page;
   double best = 2;
-  for (uint32_t a = 1; a <= kMaxNodePages; ++a) {
-    uint32_t refinements = r == 0 ? 0 : static_cast<uint32_t>(DivUp(size_t{a} * s, r));
-    uint32_t columns =
-        meta->attribute_bytes == 0
-            ? 0
-            : static_cast<uint32_t>(DivUp(size_t{a} * s, ColumnNodes(meta->attribute_bytes)));
-    double ideal =
-        a + (r == 0 ? 0.0 : double(a) * s / r) + double(a) * s * meta->attribute_bytes / kPageBody;
-    double waste = 1 - ideal / (a + refinements + columns);
-    const size_t column_bytes = size_t{columns} * kPageSize;
-    const bool good = waste <= kMaxWaste &&
-                      column_bytes <= size_t{a} * s * (meta->attribute_bytes + kMaxColumnSlack);
-    if (good || waste < best - 1e-9) {
-      best = waste;
-      meta->node_pages = static_cast<uint16_t>(a);
-      meta->refinement_pages = static_cast<uint16_t>(refinements);
-      meta->column_pages = static_cast<uint16_t>(columns);
-    }
-    if (good) return;
+  uint32_t planned = 1;
+  for (uint32_t a = 1; a <= kMaxNodePages && best > kMaxWaste; ++a) {
+    const double ideal = a + (r == 0 ? 0.0 : double(a) * s / r);
+    const double waste = 1 - ideal / (a + RefinementPages(meta, a));
+    if (waste < best - 1e-9) best = waste, planned = a;
   }
+  return planned;
+}
+
+// The smallest in which attributes add little to that; else the best.
+uint32_t PlanWithColumns(const Meta& meta, uint32_t without) {
+  const auto row_bytes = [&meta](uint32_t a, uint32_t columns) {
+    return double(kPageSize) * (a + RefinementPages(meta, a) + columns) /
+           (double(a) * meta.slots_per_page);
+  };
+  const double wanted = row_bytes(without, 0) + meta.attribute_bytes + kMaxColumnSlack;
+  double best = INFINITY;
+  uint32_t planned = without;
+  for (uint32_t a = 1; a <= kMaxNodePages && best > wanted; ++a) {
+    const double bytes = row_bytes(a, ColumnPages(meta, a));
+    if (bytes < best - 1e-9) best = bytes, planned = a;
+  }
+  return planned;
+}
+
+void PlanStripe(Meta* meta) {
+  uint32_t a = PlanNodePages(*meta);
+  if (meta->attribute_bytes > 0) a = PlanWithColumns(*meta, a);
+  meta->node_pages = static_cast<uint16_t>(a);
+  meta->refinement_pages = static_cast<uint16_t>(RefinementPages(*meta, a));
+  meta->column_pages = static_cast<uint16_t>(ColumnPages(*meta, a));
 }
 
 }  // namespace

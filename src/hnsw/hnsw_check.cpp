@@ -41,6 +41,7 @@ enum class Invariant : int {
   kDistinctRows,
   kRefinement,
   kEpoch,
+  kAttributes,
 };
 
 class Checker {
@@ -57,6 +58,7 @@ class Checker {
         records_(Alloc(context)),
         sorted_(Alloc(context)) {
     image_ = pg::AllocZero<char>(context, format::kPageSize);
+    column_ = pg::AllocZero<char>(context, format::kPageSize);
     other_ = pg::AllocZero<char>(context, format::kPageSize);
     strategy_ = GetAccessStrategy(BAS_BULKREAD);
     chunks_.Reset(1024);
@@ -245,6 +247,7 @@ class Checker {
       CheckFactors(block, slot, view_->Coded(node));
       if (node->state == SlotState::kLive) {
         AddRow(block, slot, node->tid);
+        if (view_->has_attributes()) ReadAttributes(first + slot);
         FollowChain(block, slot, first + slot, node->chain);
       } else if (node->chain != kNoId) {
         Fail(Invariant::kRows, block, slot, "a dead node has rows");
@@ -319,8 +322,49 @@ class Checker {
       if (!chunks_.Insert(at)) {
         Fail(Invariant::kRows, place.block, place.index, "a chunk is used twice");
       }
-      for (uint32_t i = 0; i < chunk->count; ++i) AddRow(place.block, place.index, chunk->tids[i]);
+      for (uint32_t i = 0; i < chunk->count; ++i) {
+        AddRow(place.block, place.index, chunk->tids[i]);
+        CheckFurtherRow(place, chunk, i);
+      }
       at = chunk->next;
+    }
+  }
+
+  // I12. The attributes of a live node's own row, into own_.
+  void ReadAttributes(NodeId id) {
+    const format::Place at = view_->geometry.ColumnAt(id);
+    if (at.block != column_block_) {
+      if (at.block >= blocks_ || !ReadImage(at.block, column_)) {
+        Fail(Invariant::kAttributes, at.block, kNoSlot, "the page of nodes' attributes is missing");
+      }
+      CheckKind(at.block, PageKind::kColumn, format::BodyBytes(view_->meta, PageKind::kColumn),
+                column_);
+      column_block_ = at.block;
+    }
+    own_ = view_->ColumnRow(column_, at.index);
+    CheckAttributes(at, own_, filter::kKnownMarks);
+  }
+
+  void CheckAttributes(format::Place at, const filter::Row& row, uint8_t known_marks) {
+    const uint32_t count = view_->attributes.count();
+    if (row.nulls >> count != 0 || (row.marks & ~known_marks) != 0) {
+      Fail(Invariant::kAttributes, at.block, at.index, "nulls or marks that no row has");
+    }
+    for (uint32_t i = 0; i < count; ++i) {
+      if (row.IsNull(i) && row.values[i] != filter::Value{}) {
+        Fail(Invariant::kAttributes, at.block, at.index, "an attribute that is null has a value");
+      }
+    }
+  }
+
+  void CheckFurtherRow(format::Place at, const ChainChunk* chunk, uint32_t i) {
+    if (!view_->has_attributes()) return;
+    const filter::Row row =
+        view_->attributes.Get(view_->AttributesOf(chunk), format::kChunkTids, i);
+    CheckAttributes(at, row, 0);
+    if ((own_.marks & filter::kFurtherRows) == 0 && !own_.HasValuesOf(row)) {
+      Fail(Invariant::kAttributes, at.block, at.index,
+           "a node does not tell of a row with other attributes");
     }
   }
 
@@ -511,6 +555,9 @@ class Checker {
   NodeId id_limit_ = 0;
   char* image_;                      // the page at hand
   char* other_;                      // one that it leads to
+  char* column_;                     // a page of nodes' attributes
+  BlockNumber column_block_ = 0;     // which
+  filter::Row own_;                  // attributes of the node at hand
   VecOf<uint8_t, Alloc> auxiliary_;  // by stripe
   VecOf<uint8_t, Alloc> states_;     // by node, as Remembered
   VecOf<uint64_t, Alloc> rows_;      // block << 16 | offset

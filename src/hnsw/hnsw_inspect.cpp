@@ -23,7 +23,7 @@ using Alloc = pg::PgAllocator<std::byte>;
 struct Counts {
   int64 nodes, rows, dead, free, links;
   int64 records, chunks;
-  int64 node_pages, refinement_pages, upper_pages, chain_pages, spare_pages;
+  int64 node_pages, refinement_pages, upper_pages, chain_pages, spare_pages, column_pages;
 };
 
 void CountNodes(const IndexView& view, const char* page, Counts* counts) {
@@ -55,6 +55,9 @@ void CountPage(const IndexView& view, const char* page, Counts* counts) {
       break;
     case PageKind::kRefinement:
       ++counts->refinement_pages;
+      break;
+    case PageKind::kColumn:
+      ++counts->column_pages;
       break;
     case PageKind::kUpper:
       ++counts->upper_pages;
@@ -143,7 +146,8 @@ Datum Stats(Relation index, TupleDesc desc) {
   row.Big(counts.chain_pages).Big(counts.spare_pages);
   row.Big(int64{blocks} * BLCKSZ);
   row.Big(meta.epoch).Big(static_cast<int64>(meta.mean_rows)).Bool(meta.recentring != 0);
-  row.Nulls();
+  row.Nulls(am::kAttributeStats);
+  row.Int(meta.attribute_count).Int(meta.attribute_bytes).Big(counts.column_pages);
   return row.Finish();
 }
 

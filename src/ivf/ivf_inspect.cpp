@@ -206,6 +206,7 @@ Datum Stats(Relation index, TupleDesc desc) {
       Ratio(static_cast<double>(counts.dead), static_cast<double>(counts.live + counts.dead)));
   row.FloatIf(counts.measured > 0, mean_square);
   row.FloatIf(trained_mean_square > 0, trained_mean_square);
+  row.Int(meta.attribute_count).Int(meta.attribute_bytes).Null();
   return row.Finish();
 }
 
