@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 
 #include "core/vec.hpp"
 #include "filter/filter.hpp"
@@ -14,6 +15,10 @@ namespace ann::hnsw {
 
 class ColumnReader {
  public:
+  // A sample is of about 10,000 rows where an attribute has 4 bytes.
+  static constexpr uint32_t kSampledPages = 8;
+  static constexpr uint32_t kSampledNodes = 2;
+
   ColumnReader() = default;
   // `filter` null: all rows pass.
   ColumnReader(PageGraph* graph, const filter::Filter* filter) : graph_(graph), filter_(filter) {}
@@ -38,6 +43,46 @@ class ColumnReader {
            filter_->TestValues(graph_->view().AttributesOf(chunk), format::kChunkTids, i);
   }
 
+  struct Sample {
+    double rate;   // of the nodes that pass
+    double pages;  // of columns in the index
+    uint32_t count;
+    NodeId passing[kSampledPages * kSampledNodes];  // some of them
+  };
+  // A few pages from all over the index. There is a filter.
+  Sample TakeSample() const {
+    const format::Geometry& geometry = graph_->view().geometry;
+    const uint32_t rows = geometry.column_nodes();
+    Sample sample{0, static_cast<double>(graph_->id_limit()) / rows, 0, {}};
+    uint64_t passing = 0, seen = 0;
+    BlockNumber last = InvalidBlockNumber;
+    for (uint32_t i = 0; i < kSampledPages; ++i) {
+      const NodeId id =
+          static_cast<NodeId>((2 * i + 1) * uint64_t{graph_->id_limit()} / (2 * kSampledPages));
+      const format::Place at = geometry.ColumnAt(id);
+      uint32_t masks[kMaxMasks];
+      if (at.block == last || !ReadMasks(at.block, masks)) continue;
+      last = at.block;
+      const NodeId first = id - at.index;
+      uint32_t taken = 0;
+      for (uint32_t j = 0; j < rows && first + j < graph_->id_limit(); j += simd::kMaskRows) {
+        const uint32_t mask = masks[j / simd::kMaskRows];
+        passing += static_cast<uint32_t>(std::popcount(mask));
+        seen += simd::kMaskRows;
+        // Those taken from a page lie apart.
+        if (mask == 0 || j < taken * rows / kSampledNodes || taken == kSampledNodes) continue;
+        const NodeId node = first + j + static_cast<uint32_t>(std::countr_zero(mask));
+        if (node >= graph_->id_limit()) continue;
+        sample.passing[sample.count++] = node, ++taken;
+      }
+    }
+    // None among so many: half a one.
+    sample.rate = seen == 0 ? 1
+                            : std::min(1.0, std::max(static_cast<double>(passing), 0.5) /
+                                                static_cast<double>(seen));
+    return sample;
+  }
+
   // Calls visit(first, mask) for runs of 32 nodes of which some may pass: bit i is node first + i.
   // Slots that are free are among them. No page is locked meanwhile. There is a filter.
   template <class Visit>
@@ -45,16 +90,13 @@ class ColumnReader {
     const IndexView& view = graph_->view();
     const format::Geometry& geometry = view.geometry;
     const uint32_t rows = geometry.column_nodes();
-    VecOf<uint32_t, pg::PgAllocator<std::byte>> masks{
-        pg::PgAllocator<std::byte>(CurrentMemoryContext)};
-    masks.resize(DivUp(rows, simd::kMaskRows));
-    BufferAccessStrategy strategy = GetAccessStrategy(BAS_BULKREAD);
+    uint32_t masks[kMaxMasks];
     for (uint32_t stripe = 0; geometry.StripeStart(stripe) < graph_->blocks(); ++stripe) {
       const NodeId end = std::min(geometry.FirstOfStripe(stripe + 1), graph_->id_limit());
       for (uint32_t page = 0; page < geometry.column_pages(); ++page) {
         CHECK_FOR_INTERRUPTS();
         const NodeId first = geometry.FirstOfColumn(stripe, page);
-        if (first >= end || !ReadMasks(geometry.StripeStart(stripe) + page, strategy, &masks[0])) {
+        if (first >= end || !ReadMasks(geometry.StripeStart(stripe) + page, masks)) {
           continue;
         }
         for (uint32_t i = 0; i < rows && first + i < end; i += simd::kMaskRows) {
@@ -65,23 +107,20 @@ class ColumnReader {
         }
       }
     }
-    FreeAccessStrategy(strategy);
   }
 
  private:
-  // False: the page holds no attributes. Locks: the column page (L7), alone.
-  bool ReadMasks(BlockNumber block, BufferAccessStrategy strategy, uint32_t* masks) const {
-    const IndexView& view = graph_->view();
-    if (block >= graph_->blocks()) return false;
-    const pg::PageRef page = pg::ReadAnyPage(view.rel, block, BUFFER_LOCK_SHARE, strategy);
-    const bool found =
-        !pg::IsBlank(page.page) && pg::KindOf(page.page) == format::PageKind::kColumn;
-    const uint32_t rows = view.geometry.column_nodes();
-    for (uint32_t i = 0; found && i < rows; i += simd::kMaskRows) {
-      masks[i / simd::kMaskRows] = filter_->Mask32(view.Column(page.page), rows, i);
-    }
-    pg::Release(page);
-    return found;
+  // A row takes three bytes at least.
+  static constexpr uint32_t kMaxMasks = format::kPageBody / 3 / simd::kMaskRows + 1;
+
+  // False: the page holds no attributes.
+  bool ReadMasks(BlockNumber block, uint32_t* masks) const {
+    const uint32_t rows = graph_->view().geometry.column_nodes();
+    return block < graph_->blocks() && graph_->ReadColumnPage(block, [&](const char* area) {
+      for (uint32_t i = 0; i < rows; i += simd::kMaskRows) {
+        masks[i / simd::kMaskRows] = filter_->Mask32(area, rows, i);
+      }
+    });
   }
 
   PageGraph* graph_ = nullptr;

@@ -13,6 +13,7 @@
 #include "am/vector_column.hpp"
 #include "core/beam.hpp"
 #include "core/visited.hpp"
+#include "graph/filtered.hpp"
 #include "hnsw/hnsw.hpp"
 #include "hnsw/hnsw_columns.hpp"
 #include "hnsw/hnsw_index.hpp"
@@ -37,6 +38,7 @@ struct ScanState {
         beam(Alloc(cxt)),
         visited(Alloc(cxt)),
         emitted(Alloc(cxt)),
+        walk(Alloc(cxt)),
         spill(Alloc(cxt)),
         found(Alloc(cxt)),
         emission(cxt) {}
@@ -56,15 +58,22 @@ struct ScanState {
   float x_norm = 0;
   Phase phase = Phase::kStart;
   Beam<Alloc> beam;
-  VisitedSet<Alloc> visited;  // scored by the walk
-  VisitedSet<Alloc> emitted;  // emitted, held back, or found to have no visible row
+  VisitedSet<Alloc> visited;        // scored by the walk
+  VisitedSet<Alloc> emitted;        // emitted, held back, or found to have no visible row
+  graph::FilteredWalk<Alloc> walk;  // in place of beam and spill, where there is a filter
+  ColumnReader::Sample sample = {};
   VecOf<Candidate, Alloc> spill;
   VecOf<NodeId, Alloc> found;  // of a round, on their way to items
   am::Emission emission;
   uint32_t round_ef = 0;
-  uint64_t passed = 0;  // candidates handed over
-  uint32_t quota = 0;   // candidates to be settled until the next round
+  uint32_t quota = 0;    // candidates to be settled until the next round
+  uint32_t portion = 0;  // nodes that the next sweep among those that pass keeps
+  bool partial = false;  // the last sweep kept the nearest only, of those that pass
   bool sweep_again = false;
+
+  bool filtered() const { return columns.filter() != nullptr; }
+  // Whether another round may find more.
+  bool more() const { return filtered() ? walk.more() : !spill.empty(); }
 };
 
 size_t MemoryLimit() { return static_cast<size_t>(work_mem * 1024.0 * scan_mem_multiplier); }
@@ -173,30 +182,50 @@ uint32_t FirstRound(const ScanState& s) {
   return iterative_scan == static_cast<int>(am::IterativeScan::kOff) ? ef : ef + ef / 8;
 }
 
+// Where a walk on level 0 starts; id kNoId: there is nowhere.
+template <class Scorer>
+Candidate FindStart(ScanState& s, Scorer&& scorer) {
+  // The beam's memory is reserved at once, and a user may set any number.
+  s.round_ef = std::clamp(FirstRound(s), 1u, std::max(s.graph.id_limit(), 1u));
+  s.visited.Reset(std::min(s.round_ef, 1u << 16) * 32, s.graph.id_limit());
+  pg::StopPoint("scan.opened");
+  Candidate start = DescendTo(s.graph, 0, scorer);
+  if (start.id == kNoId && !s.view->empty()) {
+    // A vacuum has freed the entry point, or a record on the way down, since it was read.
+    ReloadEntry(s.view);
+    start = DescendTo(s.graph, 0, scorer);
+  }
+  if (start.id != kNoId) s.visited.Insert(start.id);
+  return start;
+}
+
+// Doubling keeps the work per emitted row constant in a scan that goes on and on.
+uint32_t NextEf(uint32_t ef) {
+  constexpr uint32_t kMaxRound = 2048;
+  return std::max(ef, std::min(ef * 2, kMaxRound));
+}
+
+void FinishRound(ScanState& s, const Beam<Alloc>& beam) {
+  s.found.clear();
+  for (uint32_t i = 0; i < beam.size(); ++i) s.found.push_back(beam.at(i).id);
+  s.emission.Bound(MemoryLimit());
+  HandOver(s, s.found.data(), beam.size());
+  s.quota = std::max(beam.size() / 2, 1u);
+  s.graph.ReportHits();
+}
+
 // Walks until the beam has settled, then hands its candidates over. False: there is nowhere to
 // start.
 bool NextRound(ScanState& s) {
   auto scorer = QueryScorer(s);
   if (s.phase == Phase::kStart) {
-    // The beam's memory is reserved at once, and a user may set any number.
-    s.round_ef = std::clamp(FirstRound(s), 1u, std::max(s.graph.id_limit(), 1u));
-    s.visited.Reset(std::min(s.round_ef, 1u << 16) * 32, s.graph.id_limit());
-    s.beam.Reset(s.round_ef);
-    pg::StopPoint("scan.opened");
-    Candidate start = DescendTo(s.graph, 0, scorer);
-    if (start.id == kNoId && !s.view->empty()) {
-      // A vacuum has freed the entry point, or a record on the way down, since it was read.
-      ReloadEntry(s.view);
-      start = DescendTo(s.graph, 0, scorer);
-    }
+    const Candidate start = FindStart(s, scorer);
     if (start.id == kNoId) return false;
-    s.visited.Insert(start.id);
+    s.beam.Reset(s.round_ef);
     s.beam.Insert(start);
   } else {
     if (s.spill.empty()) return false;
-    // Doubling keeps the work per emitted row constant in a scan that goes on and on.
-    constexpr uint32_t kMaxRound = 2048;
-    s.round_ef = std::max(s.round_ef, std::min(s.round_ef * 2, kMaxRound));
+    s.round_ef = NextEf(s.round_ef);
     s.beam.Reset(s.round_ef);
     const size_t n = std::min<size_t>(s.round_ef, s.spill.size());
     std::nth_element(s.spill.begin(), s.spill.begin() + (n - 1), s.spill.end(), Nearer);
@@ -211,25 +240,81 @@ bool NextRound(ScanState& s) {
         BoundSpill(s);
       },
       AllowInterrupts);
-  s.found.clear();
-  for (uint32_t i = 0; i < s.beam.size(); ++i) {
-    if (s.columns.Passes(s.beam.at(i).id)) s.found.push_back(s.beam.at(i).id);
-  }
-  s.emission.Bound(MemoryLimit());
-  HandOver(s, s.found.data(), static_cast<uint32_t>(s.found.size()));
-  s.passed += s.found.size();
-  s.quota = std::max(s.beam.size() / 2, 1u);
-  s.graph.ReportHits();
+  FinishRound(s, s.beam);
   return true;
+}
+
+// --- walking with a filter (README, "Filters") --------------------------------------------------
+
+// Nanoseconds, measured: a column page's masks, and a passing node's code, read in order of ids.
+constexpr double kColumnPageCost = 500;
+constexpr double kSweptNodeCost = 60;
+// A bridging walk wants so many times the results: it meets the passing nodes from the far side.
+constexpr uint32_t kBridgeFactor = 3;
+
+double SweepCost(const ScanState& s) {
+  return s.sample.pages * kColumnPageCost + s.sample.rate * s.graph.id_limit() * kSweptNodeCost;
+}
+
+// Whether a walk is the way to begin: no sweep costs less.
+bool WalkPays(const ScanState& s) {
+  const double expansions = graph::FilteredEf(FirstRound(s), s.sample.rate) / s.sample.rate;
+  return expansions * graph::kExpansionCost < SweepCost(s);
+}
+
+// The walk starts again from passing nodes, those it has found and some from anywhere.
+template <class Layer>
+void Bridge(ScanState& s, Layer& layer) {
+  s.round_ef *= kBridgeFactor;
+  s.walk.Bridge(s.round_ef);
+  NodeId* ids = s.sample.passing;
+  uint32_t n = 0;
+  for (uint32_t i = 0; i < s.sample.count; ++i) {
+    if (s.visited.Insert(ids[i])) ids[n++] = ids[i];
+  }
+  float keys[ColumnReader::kSampledPages * ColumnReader::kSampledNodes];
+  layer.Score(ids, n, keys);
+  for (uint32_t i = 0; i < n; ++i) s.walk.Start({OrderableKey(keys[i]), ids[i]});
+}
+
+// The same as NextRound among the nodes that pass. False: a sweep is the better way now, or the
+// only one.
+bool NextFilteredRound(ScanState& s) {
+  auto scorer = QueryScorer(s);
+  BaseLayer<decltype(scorer)> layer{s.graph, scorer};
+  if (s.phase == Phase::kStart) {
+    s.sample = s.columns.TakeSample();
+    if (!WalkPays(s)) return false;
+    const Candidate start = FindStart(s, scorer);
+    if (start.id == kNoId) return false;
+    s.walk.Reset(s.round_ef, s.sample.rate, SweepCost(s));
+    s.walk.Start(start);
+  } else {
+    s.round_ef = NextEf(s.round_ef);
+    s.walk.Next(s.round_ef);
+  }
+  const uint64_t max_scored = max_scan_tuples > 0 ? max_scan_tuples : UINT64_MAX;
+  const auto passes = [&s](NodeId id) { return s.columns.Passes(id); };
+  for (;;) {
+    const graph::RoundEnd end =
+        s.walk.Round(layer, s.visited, max_scored, MemoryLimit(), passes, AllowInterrupts);
+    if (end == graph::RoundEnd::kSettled) break;
+    const double bridge = s.round_ef * kBridgeFactor * graph::kExpansionCost;
+    if (s.walk.bridging() || s.walk.cost() + bridge > SweepCost(s)) return false;
+    Bridge(s, layer);
+  }
+  FinishRound(s, s.walk.found());
+  return s.walk.found().size() > 0;
 }
 
 // max_scan_tuples is reached: what has been found is still returned, nothing more is looked for.
 void DrainSpill(ScanState& s) {
   s.found.clear();
-  for (const Candidate& c : s.spill) {
-    if (s.columns.Passes(c.id)) s.found.push_back(c.id);
-  }
+  for (const Candidate& c : s.spill) s.found.push_back(c.id);
   s.spill.clear();
+  s.walk.Drain([&s](NodeId id) {
+    if (s.columns.Passes(id)) s.found.push_back(id);
+  });
   HandOver(s, s.found.data(), static_cast<uint32_t>(s.found.size()));
 }
 
@@ -257,7 +342,6 @@ bool Sweep(ScanState& s) {
       for (uint32_t i = 0; i < view.meta.slots_per_page; ++i) {
         const format::NodeSlot* node = view.Node(page.page, i);
         if (node->state != format::SlotState::kLive || s.emitted.Contains(first + i)) continue;
-        if (!s.columns.Passes(first + i)) continue;
         const Frame frame = view.FrameOf(node->code);
         known = known && (s.x == nullptr || frame != Frame::kUnknown);
         if (!known) break;
@@ -286,6 +370,58 @@ bool Sweep(ScanState& s) {
   }
   FreeAccessStrategy(strategy);
   for (const Item& item : nearest) s.emission.Push(item);
+  return !s.emission.empty();
+}
+
+// The same among the nodes that pass: by columns, and codes of those nodes only. Keeps a portion of
+// the nearest, since few rows are wanted as a rule, and eight times as many the next time.
+bool SweepPassing(ScanState& s) {
+  constexpr uint32_t kFirstPortion = 512;
+  const size_t limit = std::max<size_t>(MemoryLimit() / sizeof(Item), 1024);
+  const bool off = iterative_scan == static_cast<int>(am::IterativeScan::kOff);
+  if (s.portion == 0) s.portion = off ? FirstRound(s) : kFirstPortion;
+  s.portion = static_cast<uint32_t>(std::min<size_t>(s.portion, limit));
+  VecOf<Item, Alloc> nearest{Alloc(s.context)};
+  const auto nearer = [](const Item& a, const Item& b) { return am::Later()(b, a); };
+  float bound = s.aim.within;
+  s.partial = false;
+  const auto keep_portion = [&] {
+    if (nearest.size() <= s.portion) return;
+    std::nth_element(nearest.begin(), nearest.begin() + s.portion, nearest.end(), nearer);
+    bound = nearest[s.portion].lower;
+    nearest.resize(s.portion);
+    s.partial = true;
+  };
+  NodeId ids[graph::kMaxDegree];
+  quant::Estimate estimates[graph::kMaxDegree];
+  uint32_t n = 0;
+  const auto score = [&] {
+    if (s.x != nullptr) s.graph.Coarse(s.queries, ids, n, estimates);
+    for (uint32_t i = 0; i < n; ++i) {
+      if (s.x == nullptr) {
+        nearest.push_back({0, 0, ids[i], 0, 0, Stage::kRefined});
+      } else if (!PageGraph::IsGone(estimates[i])) {
+        const Item item = am::Bounded(ids[i], estimates[i], am::kEpsilon, Stage::kCoarse);
+        if (item.lower <= bound) nearest.push_back(item);
+      }
+    }
+    n = 0;
+    if (nearest.size() > 2 * s.portion) keep_portion();
+  };
+  s.columns.Sweep([&](NodeId first, uint32_t mask) {
+    for (; mask != 0; mask &= mask - 1) {
+      const NodeId id = first + static_cast<uint32_t>(std::countr_zero(mask));
+      if (!s.emitted.Contains(id)) ids[n++] = id;
+      if (n == graph::kMaxDegree) score();
+    }
+  });
+  score();
+  keep_portion();
+  for (const Item& item : nearest) s.emission.Push(item);
+  s.sweep_again = s.partial && !off;
+  s.quota = std::max(s.portion / 2, 1u);
+  s.portion = static_cast<uint32_t>(std::min<size_t>(size_t{s.portion} * 8, limit));
+  s.graph.ReportHits();
   return !s.emission.empty();
 }
 
@@ -320,21 +456,29 @@ struct Source {
     return am::OpaqueOf<ScanState>(scan).fetcher.Fetch(scan, view.metric(), s.x, view.meta.dims,
                                                        tids, count, key);
   }
-  float Beyond(bool none_left) const {
-    return none_left && !s.spill.empty() ? -INFINITY : INFINITY;
-  }
+  float Beyond(bool none_left) const { return none_left && s.more() ? -INFINITY : INFINITY; }
   bool IsUnordered() const { return s.x == nullptr; }
   void Settle(NodeId id) const { ann::hnsw::Settle(s, id); }
 };
 
 bool EmitNearest(IndexScanDesc scan) {
   ScanState& s = *am::OpaqueOf<ScanState>(scan).state;
-  const bool rounds =
-      s.phase == Phase::kWalk && iterative_scan != static_cast<int>(am::IterativeScan::kOff);
+  const bool rounds = s.phase == Phase::kWalk
+                          ? iterative_scan != static_cast<int>(am::IterativeScan::kOff)
+                          : s.partial;
   Source source{scan, s, rounds};
   return s.emission.EmitNearest(source, s.aim.ordered
                                             ? static_cast<am::IterativeScan>(iterative_scan)
                                             : am::IterativeScan::kRelaxedOrder);
+}
+
+bool Advance(ScanState& s) { return s.filtered() ? NextFilteredRound(s) : NextRound(s); }
+
+// What the heap holds is found again.
+void BeginSweep(ScanState& s) {
+  s.emission.Clear();
+  s.phase = Phase::kSweep;
+  s.sweep_again = true;
 }
 
 // Makes rows pending. False: the scan is at its end.
@@ -346,12 +490,12 @@ bool NextRows(IndexScanDesc scan) {
     switch (s.phase) {
       case Phase::kStart: {
         s.emitted.Reset(64);
-        const bool found = s.x != nullptr && NextRound(s);
-        s.phase = found ? Phase::kWalk : Phase::kSweep;
-        if (!found) s.sweep_again = true;
-        // As many that pass as a search without a filter would have.
-        while (found && !off && s.passed < FirstRound(s) && s.columns.filter() != nullptr &&
-               !LimitReached(s) && NextRound(s)) {
+        if (s.filtered() && s.columns.filter()->never()) {
+          s.phase = Phase::kDone;
+        } else if (s.x != nullptr && Advance(s)) {
+          s.phase = Phase::kWalk;
+        } else {
+          BeginSweep(s);
         }
         break;
       }
@@ -360,18 +504,22 @@ bool NextRows(IndexScanDesc scan) {
           if (LimitReached(s)) {
             DrainSpill(s);
             s.quota = kNoQuota;
-          } else if (!NextRound(s)) {
+          } else if (!Advance(s)) {
+            if (s.filtered()) {
+              BeginSweep(s);
+              break;
+            }
             s.quota = kNoQuota;
           }
         }
         if (EmitNearest(scan)) return true;
         if (!off && s.quota == 0) break;
         if (off || LimitReached(s)) {
-          if (s.spill.empty() || off) s.phase = Phase::kHeld;
+          if (!s.more() || off) s.phase = Phase::kHeld;
           s.quota = 0;
           break;
         }
-        if (!s.spill.empty()) {
+        if (s.more()) {
           // Half of a round's candidates and more are past the range: it has been searched.
           if (s.emission.PastRange()) {
             s.phase = Phase::kHeld;
@@ -385,8 +533,12 @@ bool NextRows(IndexScanDesc scan) {
         break;
       case Phase::kSweep:
         if (EmitNearest(scan)) return true;
-        DropPast(s);
-        if (s.sweep_again && Sweep(s)) break;
+        if (s.partial && s.quota == 0) {
+          s.emission.Clear();
+        } else {
+          DropPast(s);
+        }
+        if (s.sweep_again && (s.filtered() ? SweepPassing(s) : Sweep(s))) break;
         s.phase = Phase::kHeld;
         break;
       case Phase::kHeld:
@@ -404,7 +556,8 @@ void StartScan(IndexScanDesc scan, ScanState& s) {
   s.rows = am::OfferedRows(scan);
   s.view = OpenIndex(scan->indexRelation, s.context);
   s.graph = PageGraph(s.view);
-  s.columns = ColumnReader(&s.graph, am::MakeFilter(scan));
+  const filter::Filter* filter = am::MakeFilter(scan);
+  s.columns = ColumnReader(&s.graph, filter != nullptr && filter->empty() ? nullptr : filter);
   s.aim = am::ReadTarget(scan, s.view->metric(), s.view->meta.dims);
   s.emission.SetWithin(s.aim.within);
   s.x = s.aim.x;

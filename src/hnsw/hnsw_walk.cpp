@@ -35,7 +35,6 @@ void PageGraph::CheckLinks(format::Place at) {
 void PageGraph::Refine(const quant::SearchQuery* queries, const NodeId* ids, uint32_t n,
                        quant::Estimate* out) {
   constexpr uint32_t kAhead = 4;
-  constexpr quant::Estimate kGone{std::numeric_limits<float>::infinity(), 0};
   const uint32_t refinement_bytes = view_->codec.refinement_bytes();
   const bool refined = refinement_bytes > 0;
   for (uint32_t i = 0; i < n + kAhead; ++i) {

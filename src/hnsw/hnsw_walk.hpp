@@ -60,6 +60,27 @@ class PageGraph {
                     [&](const char* page) { return use(view_->Column(page), at.index); });
   }
 
+  // `use(area)` on the attributes that lie at `block`; false: it is no column page.
+  template <class Use>
+  bool ReadColumnPage(BlockNumber block, Use&& use) {
+    const auto read = [&](const char* page) {
+      if (pg::KindOf(page) != format::PageKind::kColumn) return false;
+      use(view_->Column(page));
+      return true;
+    };
+    const pg::UnpinnedReader::Peeked peeked = reader_.Peek(block);
+    if (peeked.page != nullptr) {
+      const bool found = read(peeked.page);
+      if (reader_.StillThere(peeked, block)) return found;
+    }
+    const Buffer buffer = reader_.Pin(block);
+    // L7, alone.
+    LockBuffer(buffer, BUFFER_LOCK_SHARE);
+    const bool found = !pg::IsBlank(BufferGetPage(buffer)) && read(BufferGetPage(buffer));
+    UnlockReleaseBuffer(buffer);
+    return found;
+  }
+
   // A copy of the node's factors and code, as the view's epoch has them. False: it is gone.
   bool ReadCode(NodeId id, uint8_t* coded) {
     return CopyCode<format::NodeSlot>(view_->geometry.NodeAt(id), coded,
@@ -80,6 +101,20 @@ class PageGraph {
   // `see(id, node)` is shown each slot in use; it may be torn.
   template <class Scorer, class See>
   void Score(const NodeId* ids, uint32_t n, float* keys, Scorer&& score, See&& see) {
+    ReadAhead(ids, n, [&](uint32_t i, const format::NodeSlot* node, Frame frame) {
+      if (node->state == format::SlotState::kFree) {
+        keys[i] = std::numeric_limits<float>::infinity();
+        return;
+      }
+      see(ids[i], node);
+      keys[i] = score(frame, view_->Coded(node));
+    });
+  }
+
+  // `use(i, node, frame)` on the slots of n nodes, at most kMaxDegree, each of which may be free.
+  // It may be called again for one: what counts is the last call.
+  template <class Use>
+  void ReadAhead(const NodeId* ids, uint32_t n, Use&& use) {
     // Far enough ahead to cover a miss of 100 ns with 15 to 20 ns of work each.
     constexpr uint32_t kAhead = 12;
     format::Place places[graph::kMaxDegree];
@@ -89,16 +124,26 @@ class PageGraph {
         Prefetch(places[i].block, view_->NodeOffset(places[i].index), ScoredBytes());
       }
       if (i < kAhead) continue;
-      keys[i - kAhead] = ReadCoded<format::NodeSlot>(
-          places[i - kAhead], [&](const format::NodeSlot* node, Frame frame) {
-            if (node->state == format::SlotState::kFree) {
-              return std::numeric_limits<float>::infinity();
-            }
-            see(ids[i - kAhead], node);
-            return score(frame, view_->Coded(node));
-          });
+      ReadCoded<format::NodeSlot>(places[i - kAhead],
+                                  [&](const format::NodeSlot* node, Frame frame) {
+                                    use(i - kAhead, node, frame);
+                                    return true;
+                                  });
     }
   }
+
+  // Estimates from the traversal codes of live nodes; IsGone of the others.
+  void Coarse(const quant::SearchQuery* queries, const NodeId* ids, uint32_t n,
+              quant::Estimate* out) {
+    ReadAhead(ids, n, [&](uint32_t i, const format::NodeSlot* node, Frame frame) {
+      out[i] =
+          node->state != format::SlotState::kLive
+              ? kGone
+              : view_->CodecOf(frame).Coarse(queries[static_cast<int>(frame)], view_->Coded(node));
+    });
+  }
+  // Not the estimate of any node: where a key leaves float's range its error does, too.
+  static bool IsGone(const quant::Estimate& e) { return e.key == kGone.key && e.sigma == 0; }
 
   // Estimates from both codes of n nodes; key +infinity for one that is gone. `queries`: by frame.
   void Refine(const quant::SearchQuery* queries, const NodeId* ids, uint32_t n,
@@ -153,6 +198,8 @@ class PageGraph {
   }
 
  private:
+  static constexpr quant::Estimate kGone{std::numeric_limits<float>::infinity(), 0};
+
   // Raises the error when the node's list names a node outside of the file, as it now is. What was
   // read without a pin may be torn.
   void CheckLinks(format::Place at);
