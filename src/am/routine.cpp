@@ -28,6 +28,10 @@ IndexAmRoutine* NewRoutine() {
   routine->amcanorderbyop = true;
   // No clause on the first column is needed: ORDER BY alone makes a scan.
   routine->amoptionalkey = true;
+  // The columns after the vector: attributes.
+  routine->amcanmulticol = true;
+  routine->amsearchnulls = true;
+  routine->amsearcharray = true;
   routine->amparallelvacuumoptions = VACUUM_OPTION_PARALLEL_BULKDEL;
   routine->amkeytype = InvalidOid;
   routine->amproperty = GetProperty;

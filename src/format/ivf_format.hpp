@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "core/sizes.hpp"
+#include "format/attribute_bytes.hpp"
 #include "format/page_format.hpp"
 
 namespace ann::format {
@@ -57,7 +58,7 @@ struct IvfMeta {
   uint16_t pq_segments;
   uint8_t attribute_count;
   CodePlace code_place;
-  uint16_t attribute_bytes;  // of all attributes of one row
+  uint16_t attribute_bytes;  // of all attributes of one row, nulls and marks included
   uint32_t dims;
   uint16_t block_rows;        // rows of a block
   uint16_t blocks_per_page;   // of a code page
@@ -67,6 +68,7 @@ struct IvfMeta {
   uint32_t record_bytes;      // 0: there are no records
   uint32_t codec_bytes;       // of a block's codes; under kRecord of one row's
   uint32_t block_bytes;       // of a block in all
+  uint32_t attributes;        // PackAttributes
   uint64_t seed;
   // Told apart from other indexes that had the same file number.
   uint64_t stamp;
@@ -80,9 +82,17 @@ struct IvfMeta {
   uint64_t used_epochs;
 };
 static_assert(sizeof(IvfMeta) == 176 && alignof(IvfMeta) == 8);
-static_assert(offsetof(IvfMeta, dims) == 16 && offsetof(IvfMeta, seed) == 48 &&
-              offsetof(IvfMeta, frames) == 64 && offsetof(IvfMeta, current) == 144 &&
-              offsetof(IvfMeta, untidy) == 150 && offsetof(IvfMeta, row_count) == 152);
+static_assert(offsetof(IvfMeta, dims) == 16 && offsetof(IvfMeta, attributes) == 44 &&
+              offsetof(IvfMeta, seed) == 48 && offsetof(IvfMeta, frames) == 64 &&
+              offsetof(IvfMeta, current) == 144 && offsetof(IvfMeta, untidy) == 150 &&
+              offsetof(IvfMeta, row_count) == 152);
+
+// What attributes there are (format/attribute_bytes.hpp), 4 bits each, from the lowest on: 0 none,
+// 1 to 5 ordered of 1, 2, 4, 8, 16 bytes, 6 a hash, 7 a signature. Those of an index made before
+// there were any are 0.
+uint32_t PackAttributes(const uint8_t attributes[kMaxAttributes]);
+// False: what stands there says nothing.
+bool UnpackAttributes(uint32_t packed, uint8_t attributes[kMaxAttributes]);
 
 enum class ListState : uint16_t {
   kSpare = 0,
@@ -146,10 +156,14 @@ static_assert(kOnDisk<IvfMeta> && kOnDisk<ListEntry> && kOnDisk<SegmentHeader> &
 // Sizes that follow from the codec's: writes them to `meta`, whose code_place, block_rows,
 // codec_bytes and attribute_bytes are set. False: they do not fit.
 bool PlanIvfLayout(uint32_t second_bytes, IvfMeta* meta);
+// Rows that the area of a block's attributes has room for (src/filter): a multiple of 8.
+constexpr uint32_t AttributeCapacity(uint32_t rows) {
+  return static_cast<uint32_t>(RoundUp(rows, 8));
+}
 // Bytes that the rows of a block take beside their codes.
 constexpr uint32_t BlockOverhead(uint32_t rows, uint32_t attribute_bytes) {
   return static_cast<uint32_t>(sizeof(BlockHeader) + RoundUp(rows * sizeof(Tid), 8) +
-                               RoundUp(size_t{rows} * attribute_bytes, 8));
+                               AttributeCapacity(rows) * attribute_bytes);
 }
 // Bytes left for the codes of a block, when a code page holds just one.
 constexpr uint32_t CodecRoom(uint32_t rows, uint32_t attribute_bytes, uint32_t record_pages) {
@@ -172,6 +186,9 @@ struct IvfLayout {
   }
   uint32_t TidsAt(uint32_t block) const {
     return BlockAt(block) + static_cast<uint32_t>(sizeof(BlockHeader));
+  }
+  uint32_t AttributesAt(uint32_t block) const {
+    return TidsAt(block) + static_cast<uint32_t>(RoundUp(m->block_rows * sizeof(Tid), 8));
   }
   uint32_t CodesAt(uint32_t block) const {
     return BlockAt(block) + BlockOverhead(m->block_rows, m->attribute_bytes);

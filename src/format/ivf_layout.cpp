@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <bit>
 
 #include "format/ivf_format.hpp"
 
@@ -12,7 +13,39 @@ uint32_t RecordPagesOf(uint32_t rows, const IvfMeta& meta) {
   return static_cast<uint32_t>(DivUp(rows, meta.records_per_page));
 }
 
+// Codes of the packed form.
+constexpr uint32_t kHashCode = 6, kSignatureCode = 7;
+
 }  // namespace
+
+uint32_t PackAttributes(const uint8_t attributes[kMaxAttributes]) {
+  uint32_t packed = 0;
+  for (uint32_t i = 0; i < kMaxAttributes && attributes[i] != 0; ++i) {
+    uint32_t code = static_cast<uint32_t>(std::bit_width(AttributeWidth(attributes[i])));
+    if (KindOfAttribute(attributes[i]) == AttributeKind::kHash) code = kHashCode;
+    if (KindOfAttribute(attributes[i]) == AttributeKind::kSignature) code = kSignatureCode;
+    packed |= code << 4 * i;
+  }
+  return packed;
+}
+
+bool UnpackAttributes(uint32_t packed, uint8_t attributes[kMaxAttributes]) {
+  bool ended = false;
+  for (uint32_t i = 0; i < kMaxAttributes; ++i) {
+    const uint32_t code = packed >> 4 * i & 15;
+    if (code > kSignatureCode || (ended && code != 0)) return false;
+    ended = code == 0;
+    attributes[i] = 0;
+    if (code == kHashCode) {
+      attributes[i] = AttributeByte(AttributeKind::kHash, 8);
+    } else if (code == kSignatureCode) {
+      attributes[i] = AttributeByte(AttributeKind::kSignature, 8);
+    } else if (code != 0) {
+      attributes[i] = AttributeByte(AttributeKind::kOrdered, 1u << (code - 1));
+    }
+  }
+  return true;
+}
 
 bool PlanIvfLayout(uint32_t second_bytes, IvfMeta* meta) {
   const bool apart = meta->code_place == CodePlace::kRecord;

@@ -112,10 +112,6 @@ Options OptionsOf(Relation index) {
 ANN_FUNCTION(ann_hnsw_handler)
 {
   IndexAmRoutine* routine = ann::am::NewRoutine();
-  // The vector, then attributes.
-  routine->amcanmulticol = true;
-  routine->amsearchnulls = true;
-  routine->amsearcharray = true;
   routine->ambuild = ann::hnsw::Build;
   routine->ambuildempty = ann::hnsw::BuildEmpty;
   routine->aminsert = ann::hnsw::Insert;

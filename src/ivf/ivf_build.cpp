@@ -10,7 +10,6 @@
 #include <algorithm>
 #include <cstring>
 
-#include "am/opclass.hpp"
 #include "am/vector_column.hpp"
 #include "core/vec.hpp"
 #include "ivf/ivf.hpp"
@@ -159,7 +158,7 @@ IndexBuildResult* Build(Relation heap, Relation index, IndexInfo* info) {
   MemoryContext old = MemoryContextSwitchTo(context);
   const uint32_t dims = static_cast<uint32_t>(am::DimsOf(index));
   const Options options = OptionsOf(index, dims);
-  IndexView view(index, PlanMeta(am::MetricOf(index), dims, options));
+  IndexView view(index, PlanMeta(index, dims, options));
   view.meta.frames[0].epoch = 1;
   view.meta.frames[0].first_block = kMetaBlock + 1;
   Crew crew(heap, &view, info, context);
@@ -215,7 +214,7 @@ void AppendToInitFork(Relation index, PageKind kind, uint32_t body_bytes, Fill&&
 // The init fork of an unlogged index: an index of no rows, one list around 0.
 void BuildEmpty(Relation index) {
   const uint32_t dims = static_cast<uint32_t>(am::DimsOf(index));
-  IvfMeta meta = PlanMeta(am::MetricOf(index), dims, OptionsOf(index, dims));
+  IvfMeta meta = PlanMeta(index, dims, OptionsOf(index, dims));
   IvfFrame& shape = meta.frames[0];
   shape = PlanFrame(meta, 1);
   shape.epoch = 1;

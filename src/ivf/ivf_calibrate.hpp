@@ -29,6 +29,15 @@ inline float IdleWeight(bool is_product, float next_list, float farthest) {
   return ratio * ratio;
 }
 
+// Under a filter an idle list counts as a power of the share of its rows that pass: few tell
+// little, none tell nothing. And the search goes on for as long as a part of what it took so far:
+// where passing rows begin far away, they go on far. README, "How long a search goes on".
+inline constexpr float kIdlePower = 0.2f, kPatiencePerList = 0.07f;
+inline float IdleShare(uint32_t passed, uint32_t rows) {
+  if (passed == 0) return 0;
+  return std::pow(static_cast<float>(passed) / static_cast<float>(rows), kIdlePower);
+}
+
 // Rows of a table in the work space, and the lists found for them.
 struct Calibrated {
   const quant::WorkSpace& space;

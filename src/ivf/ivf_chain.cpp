@@ -22,6 +22,7 @@ ListReader::ListReader(const IndexView& view, const Frame& frame, uint32_t list,
       list_(list),
       guard_(view.rel),
       image_(pg::AllocZero<char>(context, format::kPageSize)),
+      attributes_(pg::AllocZero<char>(context, view.meta.attribute_bytes + 1u)),
       row_(pg::AllocZero<uint8_t>(context, frame.codec.row_bytes())),
       record_(pg::AllocZero<uint8_t>(context, view.meta.record_bytes + 8)),
       pages_(Alloc(context)) {}
@@ -89,9 +90,15 @@ void ListReader::ExtractRow(uint32_t row, ListRow* out) {
   } else {
     std::memcpy(row_, codes + size_t{i} * codec_.row_bytes(), codec_.row_bytes());
   }
+  if (meta.attribute_bytes > 0) {
+    view_.attributes.Move(AttributesOn(view_, image_, b),
+                          format::AttributeCapacity(meta.block_rows), i, attributes_, 1, 0);
+  }
   const format::BlockHeader* block = BlockOn(view_, image_, b);
-  *out = {TidsOn(view_, image_, b)[i], row_, meta.record_bytes > 0 && !apart ? record_ : nullptr,
-          (block->twins >> i & 1) != 0, block->twin_epoch};
+  *out = {{TidsOn(view_, image_, b)[i], attributes_, row_,
+           meta.record_bytes > 0 && !apart ? record_ : nullptr},
+          (block->twins >> i & 1) != 0,
+          block->twin_epoch};
 }
 
 void ListReader::ReadRecord(uint32_t row) {
@@ -117,13 +124,13 @@ ChainBuilder::ChainBuilder(IndexView& view, const quant::ListCodec& codec, uint3
       packer_(view, codec, context),
       fresh_(Alloc(context)) {}
 
-void ChainBuilder::Add(const format::Tid& tid, const uint8_t* code, const uint8_t* second) {
+void ChainBuilder::Add(const StoredRow& row) {
   if (packer_.full()) {
     Flush();
     packer_.Clear();
     fresh_.clear();
   }
-  packer_.Add(tid, code, second);
+  packer_.Add(row);
   dirty_ = true;
   ++rows_;
 }

@@ -14,11 +14,8 @@ namespace ann::ivf {
 using Blocks = VecOf<BlockNumber, pg::PgAllocator<std::byte>>;
 
 // A live row of a list. Good until the next one is read.
-struct ListRow {
-  format::Tid tid;
-  const uint8_t* code;    // row_bytes
-  const uint8_t* second;  // its second stage; null: there is none
-  bool is_twin;           // it was written to the lists of `twin_epoch`, too
+struct ListRow : StoredRow {
+  bool is_twin;  // it was written to the lists of `twin_epoch`, too
   uint32_t twin_epoch;
 };
 
@@ -56,6 +53,7 @@ class ListReader {
   uint32_t generation_ = 0;
   ChainGuard guard_;
   char* image_;  // of the code page at hand
+  char* attributes_;
   uint8_t* row_;
   uint8_t* record_;
   BlockNumber at_ = 0;
@@ -71,7 +69,7 @@ class ChainBuilder {
   ChainBuilder(IndexView& view, const quant::ListCodec& codec, uint32_t list, uint32_t generation,
                MemoryContext context);
 
-  void Add(const format::Tid& tid, const uint8_t* code, const uint8_t* second);
+  void Add(const StoredRow& row);
   // Writes what has been added and not been written. More rows may be added after. WAL-logged.
   // Locks: new pages (L6), code pages of the chain (L3), which nobody else knows.
   void Flush();

@@ -4,6 +4,7 @@
 
 #include <sys/statvfs.h>
 
+#include "am/attributes.hpp"
 #include "pg/alloc.hpp"
 #include "pg/test_hooks.hpp"
 
@@ -152,7 +153,9 @@ class Placing {
         table_(
             view.frame->centroids, view.frame->shape.lists, view.meta.dims, frame.table,
             AllocAligned(context, cluster::CentroidTable::ScratchBytes(view.frame->shape.lists))),
-        placer_(*view.frame, table_, sort, context) {}
+        placer_(*view.frame, table_, sort, context),
+        encoder_(view.rel, context),
+        attributes_(pg::AllocZero<char>(context, view.meta.attribute_bytes + 1u)) {}
 
   // `scan`: shared by several processes, or null.
   void Run(Relation heap, IndexInfo* info, TableScanDesc scan) {
@@ -174,7 +177,12 @@ class Placing {
   void Place(const ItemPointerData& tid, Datum* values, const bool* isnull) {
     MemoryContext old = MemoryContextSwitchTo(row_context_);
     const float* x = RowVector(view_, values, isnull);
-    if (x != nullptr) placer_.Add(x, tid);
+    if (x != nullptr) {
+      if (encoder_.layout().count() > 0) {
+        encoder_.layout().Put(attributes_, 1, 0, encoder_.Encode(values, isnull));
+      }
+      placer_.Add(x, attributes_, tid);
+    }
     MemoryContextSwitchTo(old);
     MemoryContextReset(row_context_);
     if (++seen_ % kReported != 0) return;
@@ -192,6 +200,8 @@ class Placing {
   MemoryContext row_context_;  // reset for each row
   cluster::CentroidTable table_;
   RowPlacer placer_;
+  am::AttributeEncoder encoder_;
+  char* attributes_;  // of the row at hand, packed
   uint64_t seen_ = 0;
 };
 
@@ -203,7 +213,7 @@ void PlaceShare(CrewShared& shared, const IndexView& view, const FrameMemory& fr
   coordinate.isWorker = true;
   coordinate.nParticipants = -1;
   coordinate.sharedsort = sort;
-  RowSort rows(view.frame->codec, shared.sort_memory_kb, &coordinate, context);
+  RowSort rows(view, view.frame->codec, shared.sort_memory_kb, &coordinate, context);
   Placing(shared, view, frame, rows, reports, context)
       .Run(heap, info, table_beginscan_parallel(heap, scan));
   rows.Sort();
@@ -375,8 +385,8 @@ double Crew::PlaceRows() {
 }
 
 RowSort* Crew::MakeSort(int memory_kb, SortCoordinate coordinate) {
-  return pg::Construct<RowSort>(pg::AllocZero<RowSort>(context_, 1), view_->frame->codec, memory_kb,
-                                coordinate, context_);
+  return pg::Construct<RowSort>(pg::AllocZero<RowSort>(context_, 1), *view_, view_->frame->codec,
+                                memory_kb, coordinate, context_);
 }
 
 uint64_t Crew::rows() const { return shared_->rows; }

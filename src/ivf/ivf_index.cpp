@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "am/attributes.hpp"
 #include "am/opclass.hpp"
 #include "am/vector_column.hpp"
 #include "core/rng.hpp"
@@ -100,7 +101,14 @@ quant::ListCodecParams CodecParamsOf(const IvfMeta& meta, float pq_margin) {
           pq_margin};
 }
 
-IvfMeta PlanMeta(Metric metric, uint32_t dims, const Options& options) {
+filter::AreaLayout AttributesOf(const IvfMeta& meta) {
+  uint8_t attributes[format::kMaxAttributes];
+  return format::UnpackAttributes(meta.attributes, attributes) ? filter::AreaLayout(attributes)
+                                                               : filter::AreaLayout();
+}
+
+IvfMeta PlanMeta(Relation index, uint32_t dims, const Options& options) {
+  const Metric metric = am::MetricOf(index);
   if (metric == Metric::kL1) {
     ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
                     errmsg("ivf and ivfflat indexes do not support L1 distance"),
@@ -115,6 +123,10 @@ IvfMeta PlanMeta(Metric metric, uint32_t dims, const Options& options) {
   meta.pq_bits = static_cast<uint8_t>(options.pq_bits);
   meta.pq_segments = static_cast<uint16_t>(options.pq_segments);
   meta.dims = dims;
+  const am::AttributeBytes attributes = am::AttributesOf(index);
+  meta.attribute_count = attributes.count;
+  meta.attribute_bytes = attributes.row_bytes;
+  meta.attributes = format::PackAttributes(attributes.of);
   // Fixed: the same table gives the same lists, on every machine.
   meta.seed = Mix64(dims);
   meta.stamp = MakeStamp();
@@ -126,6 +138,16 @@ IvfMeta PlanMeta(Metric metric, uint32_t dims, const Options& options) {
   }
   return meta;
 }
+
+namespace {
+
+bool HasPlausibleAttributes(const IvfMeta& meta) {
+  uint8_t attributes[format::kMaxAttributes];
+  return format::UnpackAttributes(meta.attributes, attributes) &&
+         format::AreAttributes(attributes, meta.attribute_count, meta.attribute_bytes);
+}
+
+}  // namespace
 
 void CheckMeta(Relation rel, const IvfMeta& meta) {
   if (meta.magic != format::kIvfMagic) {
@@ -146,7 +168,7 @@ void CheckMeta(Relation rel, const IvfMeta& meta) {
   const bool plausible = meta.metric >= 1 && meta.metric <= 3 && meta.quantizer >= 1 &&
                          meta.quantizer <= 4 && meta.dims >= 1 && meta.dims <= am::kMaxDims &&
                          meta.second_bits <= (staged ? 8 : 0) && meta.second_bits % 2 == 0 &&
-                         meta.attribute_count == 0 && meta.attribute_bytes == 0 &&
+                         HasPlausibleAttributes(meta) &&
                          (pq ? (meta.pq_bits == 4 || meta.pq_bits == 8) && meta.pq_segments >= 1 &&
                                    meta.pq_segments <= meta.dims
                              : meta.pq_bits == 0 && meta.pq_segments == 0) &&
@@ -174,6 +196,9 @@ void CheckMeta(Relation rel, const IvfMeta& meta) {
   if (static_cast<Metric>(meta.metric) != am::MetricOf(rel) ||
       (dims > 0 && meta.dims != static_cast<uint32_t>(dims))) {
     pg::ReportCorrupted(rel, kMetaBlock, "metric or dimensions are not the column's");
+  }
+  if (meta.attributes != format::PackAttributes(am::AttributesOf(rel).of)) {
+    pg::ReportCorrupted(rel, kMetaBlock, "the attributes are not those of the columns");
   }
 }
 
@@ -462,6 +487,7 @@ void Refresh(IndexView* view) {
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
     view->meta = ReadMeta(view->rel);
     if (!WasChecked(view->rel, view->meta)) CheckMeta(view->rel, view->meta);
+    view->attributes = AttributesOf(view->meta);
     const IvfMeta& meta = view->meta;
     view->frame = LoadFrame(view->rel, meta, meta.frames[meta.current]);
     const bool both = meta.training != 0 && view->frames == Frames::kAll;

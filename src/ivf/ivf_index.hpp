@@ -1,6 +1,7 @@
 // An index as its pages are read: meta page, frames, directory, and how pages are locked.
 #pragma once
 
+#include "filter/area.hpp"
 #include "format/ivf_format.hpp"
 #include "quant/list_codec.hpp"
 
@@ -34,13 +35,18 @@ struct Frame {
 // Which of an index's frames a view loads: writers want the one that is being filled, too.
 enum class Frames { kInUse, kAll };
 
+// Where the attributes of rows lie. Errors: ERRCODE_INDEX_CORRUPTED is CheckMeta's.
+filter::AreaLayout AttributesOf(const format::IvfMeta& meta);
+
 struct IndexView {
-  IndexView(Relation index, const format::IvfMeta& m) : rel(index), meta(m), layout(meta) {}
+  IndexView(Relation index, const format::IvfMeta& m)
+      : rel(index), meta(m), layout(meta), attributes(AttributesOf(m)) {}
   IndexView(const IndexView&) = delete;
 
   Relation rel;
   format::IvfMeta meta;
   format::IvfLayout layout;
+  filter::AreaLayout attributes;
   const Frame* frame = nullptr;     // in use
   const Frame* training = nullptr;  // being filled, if one is; null where only kInUse is loaded
   Frames frames = Frames::kAll;
@@ -50,9 +56,9 @@ struct IndexView {
   uint32_t revision() const { return meta.frames[meta.current].revision; }
 };
 
-// A meta page for an index that does not exist yet: layout chosen, nothing stored.
-// Errors: 54000 when rows cannot be laid out on pages.
-format::IvfMeta PlanMeta(quant::Metric metric, uint32_t dims, const Options& options);
+// A meta page for an index that has no pages yet: layout chosen, nothing stored.
+// Errors: 54000 when rows cannot be laid out on pages, or there are too many attributes.
+format::IvfMeta PlanMeta(Relation index, uint32_t dims, const Options& options);
 quant::ListCodecParams CodecParamsOf(const format::IvfMeta& meta, float pq_margin);
 // Rows of a block as the codec counts them.
 inline uint32_t CodecRows(const format::IvfMeta& meta) {
@@ -152,6 +158,10 @@ inline format::BlockHeader* BlockOn(const IndexView& view, char* page, uint32_t 
 inline format::Tid* TidsOn(const IndexView& view, char* page, uint32_t block) {
   return reinterpret_cast<format::Tid*>(page + view.layout.TidsAt(block));
 }
+// The area of a block's attributes, of AttributeCapacity(block_rows) rows.
+inline char* AttributesOn(const IndexView& view, char* page, uint32_t block) {
+  return page + view.layout.AttributesAt(block);
+}
 inline uint8_t* CodesOn(const IndexView& view, char* page, uint32_t block) {
   return reinterpret_cast<uint8_t*>(page + view.layout.CodesAt(block));
 }
@@ -164,6 +174,14 @@ inline bool IsSealed(const IndexView& view, const quant::ListCodec& codec, uint3
   return view.meta.code_place == format::CodePlace::kBlock && codec.fast_scan() &&
          rows_of_block == view.meta.block_rows;
 }
+
+// A row as a list gets it and gives it back.
+struct StoredRow {
+  format::Tid tid;
+  const char* attributes;  // packed: an area of one row
+  const uint8_t* code;     // codec.row_bytes()
+  const uint8_t* second;   // codec.second_bytes(); null: there is no second stage
+};
 
 inline format::RecordsHeader* RecordsOn(char* page) {
   return reinterpret_cast<format::RecordsHeader*>(page + format::kPageHeaderBytes);

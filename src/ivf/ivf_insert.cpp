@@ -3,6 +3,7 @@
 
 #include <cstring>
 
+#include "am/attributes.hpp"
 #include "am/vector_column.hpp"
 #include "ivf/ivf_rank.hpp"
 #include "ivf/ivf_space.hpp"
@@ -30,8 +31,9 @@ class Inserter {
     Adapt();
   }
 
-  void Insert(const float* x, format::Tid tid) {
+  void Insert(const float* x, const filter::Row& attributes, format::Tid tid) {
     tid_ = tid;
+    attributes_ = attributes;
     // The trainer passes a twin over: it must get to the lists being trained, or, when these have
     // come into use meanwhile, to those that have been made of them since.
     for (;;) {
@@ -287,6 +289,8 @@ class Inserter {
       header->twins |= uint32_t{1} << i;
     }
     TidsOn(view_, image, block)[i] = tid_;
+    view_.attributes.Put(AttributesOn(view_, image, block),
+                         format::AttributeCapacity(view_.meta.block_rows), i, attributes_);
     SegmentOn(image)->rows = static_cast<uint16_t>(row + 1);
     if (IsApart()) return;
     uint8_t* codes = CodesOn(view_, image, block);
@@ -309,6 +313,7 @@ class Inserter {
   uint8_t* open_;    // a block
   uint32_t list_ = 0;
   format::Tid tid_{};
+  filter::Row attributes_;
   ListEntry missed_{};             // led to a page that was not the list's last
   pg::PageRef hand_[kMostPieces];  // taken pages, locked
   uint32_t in_hand_ = 0;
@@ -318,7 +323,9 @@ Inserter* StartInserts(IndexView* view, MemoryContext context) {
   return pg::Construct<Inserter>(pg::AllocZero<Inserter>(context, 1), view, context);
 }
 
-void InsertRow(Inserter* inserter, const float* x, format::Tid tid) { inserter->Insert(x, tid); }
+void InsertRow(Inserter* inserter, const float* x, const filter::Row& attributes, format::Tid tid) {
+  inserter->Insert(x, attributes, tid);
+}
 
 namespace {
 
@@ -327,6 +334,7 @@ namespace {
 struct Statement {
   IndexView* view;
   Inserter* inserter;
+  const am::AttributeEncoder* encoder;
   MemoryContext row_context;
 };
 
@@ -340,6 +348,8 @@ bool Insert(Relation index, Datum* values, bool* nulls, ItemPointer tid, Relatio
     statement = pg::AllocZero<Statement>(info->ii_Context, 1);
     statement->view = OpenIndex(index, info->ii_Context);
     statement->inserter = StartInserts(statement->view, info->ii_Context);
+    statement->encoder = pg::Construct<am::AttributeEncoder>(
+        pg::AllocZero<am::AttributeEncoder>(info->ii_Context, 1), index, info->ii_Context);
     statement->row_context =
         AllocSetContextCreate(info->ii_Context, "ann ivf insert", ALLOCSET_SMALL_SIZES);
     info->ii_AmCache = statement;
@@ -350,7 +360,7 @@ bool Insert(Relation index, Datum* values, bool* nulls, ItemPointer tid, Relatio
   if (am::IsIndexable(statement->view->metric(), x, meta.dims)) {
     format::Tid row;
     std::memcpy(&row, tid, sizeof row);
-    InsertRow(statement->inserter, x, row);
+    InsertRow(statement->inserter, x, statement->encoder->Encode(values, nulls), row);
   }
   MemoryContextSwitchTo(old);
   MemoryContextReset(statement->row_context);

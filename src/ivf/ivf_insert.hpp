@@ -12,6 +12,6 @@ Inserter* StartInserts(IndexView* view, MemoryContext context);
 
 // Adds the row `tid` whose vector is `x` (dims floats, indexable) to its list, and to that of the
 // lists being trained. WAL-logged. No page lock may be held. Locks: README, "Locks".
-void InsertRow(Inserter* inserter, const float* x, format::Tid tid);
+void InsertRow(Inserter* inserter, const float* x, const filter::Row& attributes, format::Tid tid);
 
 }  // namespace ann::ivf

@@ -6,6 +6,7 @@
 #include "ivf/ivf_lists.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 #include "simd/simd.hpp"
@@ -46,7 +47,7 @@ void PrepareQuery(ScanState& s) {
 }
 
 bool MayProbe(const ScanState& s) {
-  if (s.order.AtEnd()) return false;
+  if (s.order.AtEnd() || (s.filter != nullptr && s.filter->never())) return false;
   if (s.x == nullptr) return true;
   const int most = s.settings.max_probes;
   if (most > 0 && s.order.taken() >= static_cast<uint32_t>(most)) return false;
@@ -214,12 +215,18 @@ void SortSettled(ScanState& s) {
   s.sorted_tids = s.settled_tids.size();
 }
 
-// The rows of a block that are scanned: those that are alive, of the set that the scan keeps to,
-// and have not been settled before.
-uint32_t RowsToScan(const ScanState& s, const pg::PageRef& page, uint32_t block, uint32_t rows) {
+// The rows of a block that are scanned: those that are alive and pass the filter, are of the set
+// that the scan keeps to, and have not been settled before.
+uint32_t RowsToScan(ScanState& s, const pg::PageRef& page, uint32_t block, uint32_t rows) {
   const IndexView& view = *s.view;
   const uint32_t written = rows == 32 ? ~uint32_t{0} : (uint32_t{1} << rows) - 1;
   uint32_t scanned = BlockOn(view, page.page, block)->live & written;
+  if (s.filter != nullptr && scanned != 0) {
+    s.list_rows += static_cast<uint32_t>(std::popcount(scanned));
+    scanned &= s.filter->Mask32(AttributesOn(view, page.page, block),
+                                format::AttributeCapacity(view.meta.block_rows), 0);
+    s.list_passed += static_cast<uint32_t>(std::popcount(scanned));
+  }
   if (!s.again && s.rows == nullptr) return scanned;
   const format::Tid* tids = TidsOn(view, page.page, block);
   for (uint32_t left = scanned; left != 0; left &= left - 1) {
@@ -442,6 +449,7 @@ void BoundMemory(ScanState& s) {
 bool ReadChain(ScanState& s, const format::ListEntry& entry) {
   const ReadList& list = s.read.back();
   BlockNumber block = entry.head;
+  s.list_rows = s.list_passed = 0;
   ChainGuard guard(s.view->rel);
   while (block != 0) {
     CHECK_FOR_INTERRUPTS();
@@ -600,14 +608,18 @@ void ReadAgain(ScanState& s) {
 
 namespace {
 
-// Whether nothing nearer is to be expected of further lists, after `idle` ones in a row that
-// brought nothing.
-bool IsEnough(ScanState& s, uint32_t idle) {
+// Whether nothing nearer is to be expected of further lists, after `idle` ones in a row, as far as
+// they count, that brought nothing.
+bool IsEnough(ScanState& s, float idle) {
   uint32_t list;
   if (idle == 0 || s.order.taken() < kFewestLists || !s.order.Peek(&list)) return false;
   const bool is_product = s.view->metric() == Metric::kInnerProduct;
   const float weight = IdleWeight(is_product, s.order.next_key(), s.top.front());
-  return static_cast<float>(idle) * weight >= static_cast<float>(s.view->frame->shape.patience);
+  float patience = static_cast<float>(s.view->frame->shape.patience);
+  if (s.filter != nullptr) {
+    patience = std::max(patience, kPatiencePerList * static_cast<float>(s.order.taken()));
+  }
+  return idle * weight >= patience;
 }
 
 // Asks for the pages of the rows that are the nearest by what is known: for their distances, or by
@@ -628,7 +640,7 @@ void PrefetchRows(ScanState& s) {
 // Reads as many lists as belong together.
 void NextRound(ScanState& s) {
   const bool fixed = s.settings.probes > 0 && s.x != nullptr;
-  uint32_t idle = 0;
+  float idle = 0;
   s.settled_before = s.settled;
   for (uint32_t lists = 0; MayProbe(s); ++lists) {
     if (s.x == nullptr && lists > 0) break;
@@ -641,7 +653,9 @@ void NextRound(ScanState& s) {
       lists = 0, idle = 0;
       continue;
     }
-    idle = improved || s.top.size() < s.target ? 0 : idle + 1;
+    const bool counts = !improved && s.top.size() >= s.target;
+    const float share = s.filter != nullptr ? IdleShare(s.list_passed, s.list_rows) : 1;
+    idle = counts ? idle + share : 0;
   }
   s.first_round = false;
   if (s.x != nullptr) PrefetchRows(s);

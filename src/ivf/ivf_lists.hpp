@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "am/index_scan.hpp"
+#include "filter/filter.hpp"
 #include "ivf/ivf.hpp"
 #include "ivf/ivf_calibrate.hpp"
 #include "ivf/ivf_index.hpp"
@@ -77,6 +78,7 @@ struct ScanState {
   pg::UnpinnedReader reader;
   BlockNumber blocks = 0;  // of the index; it may have grown since
   am::TableEnd table_end;
+  const filter::Filter* filter = nullptr;  // null: all rows pass
   am::ScanTarget aim;
   const float* x = nullptr;  // aim.x
   float* work = nullptr;
@@ -98,6 +100,8 @@ struct ScanState {
   VecOf<float, Alloc> bounds;      // scratch
   VecOf<float, Alloc> top;         // the `target` least keys, largest first
   VecOf<float, Alloc> top_before;  // the list being read
+  uint32_t list_rows = 0;          // of the list being read: rows alive
+  uint32_t list_passed = 0;        // and those that pass the filter
   uint32_t target = kFirstTarget;
   uint32_t settled = 0;
   uint32_t settled_before = 0;  // the last round

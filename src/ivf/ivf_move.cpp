@@ -30,7 +30,7 @@ class Mover {
 
   void Run() {
     do {
-      for (ListRow row; rows_.Next(&row);) chain_.Add(row.tid, row.code, row.second);
+      for (ListRow row; rows_.Next(&row);) chain_.Add(row);
       chain_.Flush();
       pg::StopPoint("repack.copied");
     } while (!Switch());

@@ -262,7 +262,7 @@ class Trainer {
     cluster::Progress progress;
     progress.tick = Tick;
     table.Fill(progress);
-    RowSort sort(frame.codec, maintenance_work_mem / 2, nullptr, own);
+    RowSort sort(view_, frame.codec, maintenance_work_mem / 2, nullptr, own);
     RowPlacer placer(frame, table, sort, own);
     PlaceRows(placer, own);
     placer.Flush();
@@ -294,7 +294,7 @@ class Trainer {
       ItemPointerSet(&tid, static_cast<BlockNumber>(packed >> 16),
                      static_cast<OffsetNumber>(packed & 0xFFFF));
       if (const float* x = ReadVector(rows, tid)) {
-        placer.Add(x, tid);
+        placer.Add(x, rows.attributes(), tid);
       } else {
         unseen.push_back(packed);
       }
@@ -361,7 +361,7 @@ class Trainer {
           from.codec.Reconstruct(from.Centroid(list), row.code, row.second, x, work);
       ItemPointerData tid;
       std::memcpy(&tid, &row.tid, sizeof tid);
-      placer.Add(x, tid, prior);
+      placer.Add(x, row.attributes, tid, prior);
     }
   }
 

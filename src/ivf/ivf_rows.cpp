@@ -13,7 +13,9 @@ RowReader::RowReader(Relation heap, Relation index, MemoryContext context)
       fetch_(table_index_fetch_begin(heap)),
       slot_(table_slot_create(heap, nullptr)),
       info_(BuildIndexInfo(index)),
-      executor_(CreateExecutorState()) {
+      executor_(CreateExecutorState()),
+      encoder_(index, context),
+      attributes_(pg::AllocZero<char>(context, encoder_.layout().row_bytes() + 1)) {
   GetPerTupleExprContext(executor_)->ecxt_scantuple = slot_;
 }
 
@@ -33,6 +35,9 @@ const float* RowReader::Vector(const IndexView& view) {
   bool nulls[INDEX_MAX_KEYS];
   FormIndexDatum(info_, slot_, executor_, values, nulls);
   const float* x = RowVector(view, values, nulls);
+  if (x != nullptr && encoder_.layout().count() > 0) {
+    encoder_.layout().Put(attributes_, 1, 0, encoder_.Encode(values, nulls));
+  }
   MemoryContextSwitchTo(old);
   return x;
 }

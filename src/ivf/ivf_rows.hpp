@@ -1,6 +1,7 @@
 // The table's rows by the TIDs that an index has of them.
 #pragma once
 
+#include "am/attributes.hpp"
 #include "ivf/ivf_index.hpp"
 
 namespace ann::ivf {
@@ -18,6 +19,9 @@ class RowReader {
   // it is rolled back, what lies out of line may be gone.
   const float* ReadUncommitted(const IndexView& view, const format::Tid& stored);
 
+  // The attributes, packed, of the row that was read.
+  const char* attributes() const { return attributes_; }
+
   void Close();
 
  private:
@@ -30,6 +34,8 @@ class RowReader {
   TupleTableSlot* slot_;
   IndexInfo* info_;
   EState* executor_;
+  am::AttributeEncoder encoder_;
+  char* attributes_;
 };
 
 }  // namespace ann::ivf

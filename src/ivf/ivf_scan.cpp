@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "am/attributes.hpp"
 #include "am/index_scan.hpp"
 #include "am/limit_hint.hpp"
 #include "ivf/ivf.hpp"
@@ -126,6 +127,7 @@ void StartScan(IndexScanDesc scan, ScanState& s) {
   s.aim = am::ReadTarget(scan, s.view->metric(), s.view->meta.dims);
   s.emission.SetWithin(s.aim.within);
   s.x = s.aim.x;
+  s.filter = am::MakeFilter(scan);
   PrepareQuery(s);
 }
 

@@ -25,11 +25,13 @@ int64 KeyOf(uint32_t list, const ItemPointerData& tid) {
 
 }  // namespace
 
-RowSort::RowSort(const quant::ListCodec& codec, int memory_kb, SortCoordinate coordinate,
-                 MemoryContext context)
-    : code_bytes_(codec.row_bytes()), second_bytes_(codec.second_bytes()) {
+RowSort::RowSort(const IndexView& view, const quant::ListCodec& codec, int memory_kb,
+                 SortCoordinate coordinate, MemoryContext context)
+    : attribute_bytes_(view.meta.attribute_bytes),
+      code_bytes_(codec.row_bytes()),
+      second_bytes_(codec.second_bytes()) {
   MemoryContext old = MemoryContextSwitchTo(context);
-  const size_t bytes = VARHDRSZ + sizeof(float) + code_bytes_ + second_bytes_;
+  const size_t bytes = VARHDRSZ + sizeof(float) + attribute_bytes_ + code_bytes_ + second_bytes_;
   payload_ = reinterpret_cast<struct varlena*>(pg::AllocZero<char>(context, bytes));
   SET_VARSIZE(payload_, bytes);
   desc_ = CreateTemplateTupleDesc(2);
@@ -45,8 +47,10 @@ RowSort::RowSort(const quant::ListCodec& codec, int memory_kb, SortCoordinate co
   MemoryContextSwitchTo(old);
 }
 
+char* RowSort::attributes() const { return VARDATA(payload_) + sizeof(float); }
+
 uint8_t* RowSort::code() const {
-  return reinterpret_cast<uint8_t*>(VARDATA(payload_)) + sizeof(float);
+  return reinterpret_cast<uint8_t*>(attributes()) + attribute_bytes_;
 }
 
 uint8_t* RowSort::second() const { return second_bytes_ > 0 ? code() + code_bytes_ : nullptr; }
@@ -68,14 +72,15 @@ bool RowSort::Next(CodedRow* row) {
   const uint64_t key = static_cast<uint64_t>(DatumGetInt64(slot_getattr(out_, 1, &isnull))) ^ kSign;
   const auto* payload =
       reinterpret_cast<const struct varlena*>(DatumGetPointer(slot_getattr(out_, 2, &isnull)));
-  const uint8_t* at = reinterpret_cast<const uint8_t*>(VARDATA_ANY(payload));
+  const char* at = VARDATA_ANY(payload);
   ItemPointerData tid;
   ItemPointerSet(&tid, static_cast<BlockNumber>(key >> kOffsetBits),
                  static_cast<OffsetNumber>(key & ((1u << kOffsetBits) - 1)));
   row->list = static_cast<uint32_t>(key >> kListShift);
   std::memcpy(&row->tid, &tid, sizeof tid);
   std::memcpy(&row->distance, at, sizeof(float));
-  row->code = at + sizeof(float);
+  row->attributes = at + sizeof(float);
+  row->code = reinterpret_cast<const uint8_t*>(row->attributes) + attribute_bytes_;
   row->second = second_bytes_ > 0 ? row->code + code_bytes_ : nullptr;
   return true;
 }
@@ -92,10 +97,14 @@ RowPlacer::RowPlacer(const Frame& frame, const cluster::CentroidTable& table, Ro
   const size_t floats = cluster::kBatchRows * size_t{frame.space.dims()};
   vectors_ = pg::AllocZero<float>(context, floats);
   works_ = pg::AllocZero<float>(context, floats);
+  attributes_ =
+      pg::AllocZero<char>(context, cluster::kBatchRows * size_t{sort.attribute_bytes()} + 1);
 }
 
-void RowPlacer::Add(const float* x, const ItemPointerData& tid, float prior) {
-  const uint32_t dims = frame_.space.dims();
+void RowPlacer::Add(const float* x, const char* attributes, const ItemPointerData& tid,
+                    float prior) {
+  const uint32_t dims = frame_.space.dims(), bytes = sort_.attribute_bytes();
+  if (bytes > 0) std::memcpy(attributes_ + size_t{batch_} * bytes, attributes, bytes);
   std::memcpy(vectors_ + size_t{batch_} * dims, x, sizeof(float) * dims);
   tids_[batch_] = tid;
   priors_[batch_] = prior;
@@ -115,6 +124,8 @@ void RowPlacer::Flush() {
   table_.Nearest(works_, batch_, lists_, distances_, progress);
   for (uint32_t i = 0; i < batch_; ++i) {
     CHECK_FOR_INTERRUPTS();
+    const uint32_t bytes = sort_.attribute_bytes();
+    std::memcpy(sort_.attributes(), attributes_ + size_t{i} * bytes, bytes);
     frame_.codec.Encode(vectors_ + size_t{i} * dims, works_ + size_t{i} * dims,
                         frame_.Centroid(lists_[i]), sort_.code(), sort_.second(), priors_[i]);
     sort_.Add(lists_[i], tids_[i], distances_[i]);

@@ -9,23 +9,24 @@
 namespace ann::ivf {
 
 // A row as the sort gives it back.
-struct CodedRow {
+struct CodedRow : StoredRow {
   uint32_t list;
-  format::Tid tid;
-  float distance;         // squared, of its work vector from the centroid; 0 if that is no number
-  const uint8_t* code;    // codec.row_bytes()
-  const uint8_t* second;  // codec.second_bytes(); null: there is no second stage
+  float distance;  // squared, of its work vector from the centroid; 0 if that is no number
 };
 
 // A sort by list and TID, so that what comes out does not depend on the order in which rows went
 // in, nor on how many processes read them. Spills to temporary files.
 class RowSort {
  public:
-  // `coordinate`: of a sort that processes share, or null. Memory: of `context`.
-  RowSort(const quant::ListCodec& codec, int memory_kb, SortCoordinate coordinate,
-          MemoryContext context);
+  // `codec`: of the view's lists or of those it trains. `coordinate`: of a sort that processes
+  // share, or null. Memory: of `context`.
+  RowSort(const IndexView& view, const quant::ListCodec& codec, int memory_kb,
+          SortCoordinate coordinate, MemoryContext context);
 
-  // Room for the codes of the row to be added; `second` is null when there is no second stage.
+  // Room for attributes and codes of the row to be added; `second` is null when there is no second
+  // stage.
+  char* attributes() const;
+  uint32_t attribute_bytes() const { return attribute_bytes_; }
   uint8_t* code() const;
   uint8_t* second() const;
   void Add(uint32_t list, const ItemPointerData& tid, float distance);
@@ -35,9 +36,10 @@ class RowSort {
   void End();
 
  private:
+  uint32_t attribute_bytes_;
   uint32_t code_bytes_;
   uint32_t second_bytes_;
-  struct varlena* payload_;  // distance, code, second stage
+  struct varlena* payload_;  // distance, attributes, code, second stage
   TupleDesc desc_;
   TupleTableSlot* in_;
   TupleTableSlot* out_;
@@ -51,8 +53,8 @@ class RowPlacer {
   RowPlacer(const Frame& frame, const cluster::CentroidTable& table, RowSort& sort,
             MemoryContext context);
 
-  // `x`: dims floats, indexable. `prior`: as ListCodec::Encode takes it.
-  void Add(const float* x, const ItemPointerData& tid, float prior = 0);
+  // `x`: dims floats, indexable. `attributes`: packed. `prior`: as ListCodec::Encode takes it.
+  void Add(const float* x, const char* attributes, const ItemPointerData& tid, float prior = 0);
   // After the last row.
   void Flush();
   // Given to the sort so far.
@@ -64,6 +66,7 @@ class RowPlacer {
   RowSort& sort_;
   float* vectors_;
   float* works_;
+  char* attributes_;
   float priors_[cluster::kBatchRows];
   ItemPointerData tids_[cluster::kBatchRows];
   uint32_t lists_[cluster::kBatchRows];

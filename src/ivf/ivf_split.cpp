@@ -197,7 +197,7 @@ void Regrouper::FillParts(uint32_t list, ListReader& reader, Parts& parts) {
       if (distance < least) nearest = part, least = distance;
     }
     Recode(parts.centroids + size_t{nearest} * dims);
-    parts.chains[nearest]->Add(row.tid, row_.code, row_.second);
+    parts.chains[nearest]->Add({row.tid, row.attributes, row_.code, row_.second});
     if (std::isfinite(least)) parts.spread[nearest] += static_cast<double>(least);
   }
   for (uint32_t part = 0; part < parts.n; ++part) parts.chains[part]->Flush();
@@ -214,8 +214,9 @@ bool Regrouper::SplitIn(uint32_t list, uint32_t wanted, double most, MemoryConte
   const ListEntry entry = EntryOf(list);
   if (entry.head == 0) return true;
   // Each part has a segment in memory.
-  const size_t segment = size_t{view_.layout.segment_rows()} *
-                         (view_.frame->codec.row_bytes() + view_.meta.record_bytes);
+  const size_t segment =
+      size_t{view_.layout.segment_rows()} *
+      (view_.frame->codec.row_bytes() + view_.meta.record_bytes + view_.meta.attribute_bytes);
   const size_t fit = size_t{1024} * maintenance_work_mem / kSegmentsShare / segment;
   wanted = static_cast<uint32_t>(std::min<size_t>(wanted, std::max<size_t>(fit, 2)));
   wanted = std::min(wanted, SlotsInARow(view_.frame->shape));
@@ -388,11 +389,11 @@ void Regrouper::MergeIn(uint32_t list, uint32_t into, MemoryContext context) {
     if (leaving == nullptr) leaving = start(list, from_reader);
     if (staying == nullptr) staying = start(into, to_reader);
     ListRow row;
-    while (staying != nullptr && staying->Next(&row)) chain.Add(row.tid, row.code, row.second);
+    while (staying != nullptr && staying->Next(&row)) chain.Add(row);
     while (leaving != nullptr && leaving->Next(&row)) {
       Fetch(list, row);
       Recode(frame.Centroid(into));
-      chain.Add(row.tid, row_.code, row_.second);
+      chain.Add({row.tid, row.attributes, row_.code, row_.second});
       const double distance = static_cast<double>(Residual(frame.Centroid(into)));
       if (std::isfinite(distance)) spread += distance;
     }

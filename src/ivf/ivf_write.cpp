@@ -17,23 +17,31 @@ SegmentPacker::SegmentPacker(const IndexView& view, const quant::ListCodec& code
   block_rows_ = apart ? 1 : meta.block_rows;
   block_bytes_ = RoundUp(meta.codec_bytes, 4);
   tids_ = pg::AllocZero<format::Tid>(context, rows);
+  capacity_ = format::AttributeCapacity(meta.block_rows);
+  area_bytes_ = view.attributes.AreaBytes(capacity_);
+  areas_ = pg::AllocZero<char>(context, area_bytes_ * meta.blocks_per_page + 1);
   blocks_ = pg::AllocZero<uint8_t>(context, block_bytes_ * DivUp(rows, block_rows_));
   records_ = pg::AllocZero<uint8_t>(context, apart ? 1 : size_t{rows} * meta.record_bytes + 1);
 }
 
-void SegmentPacker::Add(const format::Tid& tid, const uint8_t* row, const uint8_t* record) {
+void SegmentPacker::Add(const StoredRow& row) {
   uint8_t* block = Block(rows_ / block_rows_);
   const uint32_t i = rows_ % block_rows_;
   if (i == 0) std::memset(block, 0, block_bytes_);
   if (view_.meta.code_place == CodePlace::kRows) {
-    std::memcpy(block + size_t{i} * codec_.row_bytes(), row, codec_.row_bytes());
+    std::memcpy(block + size_t{i} * codec_.row_bytes(), row.code, codec_.row_bytes());
   } else {
-    codec_.SetRow(block, i, row);
+    codec_.SetRow(block, i, row.code);
   }
-  if (record != nullptr) {
-    std::memcpy(records_ + size_t{rows_} * view_.meta.record_bytes, record, codec_.second_bytes());
+  if (row.second != nullptr) {
+    std::memcpy(records_ + size_t{rows_} * view_.meta.record_bytes, row.second,
+                codec_.second_bytes());
   }
-  tids_[rows_++] = tid;
+  if (area_bytes_ > 0) {
+    view_.attributes.Move(row.attributes, 1, 0, Area(rows_ / view_.meta.block_rows), capacity_,
+                          rows_ % view_.meta.block_rows);
+  }
+  tids_[rows_++] = row.tid;
 }
 
 uint32_t SegmentPacker::record_pages() const {
@@ -52,6 +60,7 @@ void SegmentPacker::FillSegment(char* page, uint32_t list, uint32_t generation,
     const uint32_t block = start / meta.block_rows, n = RowsOfBlock(view_, rows_, block);
     BlockOn(view_, page, block)->live = n == 32 ? ~uint32_t{0} : (uint32_t{1} << n) - 1;
     std::memcpy(TidsOn(view_, page, block), tids_ + start, n * sizeof(format::Tid));
+    std::memcpy(AttributesOn(view_, page, block), Area(block), area_bytes_);
     if (meta.code_place == CodePlace::kRecord) continue;
     if (IsSealed(view_, codec_, n)) {
       codec_.Seal(Block(block), CodesOn(view_, page, block));

@@ -17,8 +17,7 @@ class SegmentPacker {
   bool empty() const { return rows_ == 0; }
   bool full() const { return rows_ == view_.layout.segment_rows(); }
   uint32_t rows() const { return rows_; }
-  // `row`: codec.row_bytes; `record`: second stage (null: none).
-  void Add(const format::Tid& tid, const uint8_t* row, const uint8_t* record);
+  void Add(const StoredRow& row);
   // Pages of records that the rows so far need.
   uint32_t record_pages() const;
   // Writes the images: the code page, which names `blocks` (record_pages of them), and each page of
@@ -30,10 +29,14 @@ class SegmentPacker {
 
  private:
   uint8_t* Block(uint32_t block) const { return blocks_ + size_t{block} * block_bytes_; }
+  char* Area(uint32_t block) const { return areas_ + block * area_bytes_; }
 
   const IndexView& view_;
   const quant::ListCodec& codec_;
   format::Tid* tids_;
+  uint32_t capacity_;  // of an area
+  size_t area_bytes_;
+  char* areas_;  // of attributes, one a block of the page
   uint32_t block_rows_;
   size_t block_bytes_;
   uint8_t* blocks_;   // as the code place says, blocks open; under kRecord one a row
@@ -65,7 +68,7 @@ class ChainWriter {
     if (!packer_.empty() && row.list != list_) EndList();
     if (packer_.full()) PutSegment(true);
     list_ = row.list;
-    packer_.Add(row.tid, row.code, row.second);
+    packer_.Add(row);
     spread_ += static_cast<double>(row.distance);
     ++entry_.live;
   }

@@ -59,10 +59,10 @@ void ExpectApart(const IvfMeta& meta) {
   for (uint32_t block = 0; block < meta.blocks_per_page; ++block) {
     codes.Take(0, layout.BlockAt(block), sizeof(BlockHeader));
     codes.Take(0, layout.TidsAt(block), meta.block_rows * sizeof(Tid));
+    codes.Take(0, layout.AttributesAt(block),
+               size_t{AttributeCapacity(meta.block_rows)} * meta.attribute_bytes);
     if (!apart) codes.Take(0, layout.CodesAt(block), meta.codec_bytes);
-    // Room for attributes between the two.
-    const size_t tids_end = layout.TidsAt(block) + meta.block_rows * sizeof(Tid);
-    ASSERT_GE(layout.CodesAt(block) - tids_end, size_t{meta.block_rows} * meta.attribute_bytes);
+    ASSERT_EQ(layout.AttributesAt(block) % 8, 0u);
     ASSERT_EQ(layout.BlockAt(block) % alignof(BlockHeader), 0u);
     ASSERT_EQ(layout.TidsAt(block) % alignof(Tid), 0u);
     ASSERT_EQ(layout.CodesAt(block) % 8, 0u);
@@ -158,6 +158,32 @@ TEST(IvfLayout, RoomOfOneBlock) {
     }
   }
   EXPECT_EQ(CodecRoom(32, kPageBody, 0), 0u);
+}
+
+// An area of attributes has room for rows in eights.
+TEST(IvfLayout, AttributesAreInEights) {
+  EXPECT_EQ(AttributeCapacity(1), 8u);
+  EXPECT_EQ(AttributeCapacity(8), 8u);
+  EXPECT_EQ(AttributeCapacity(25), 32u);
+  EXPECT_EQ(BlockOverhead(25, 7) - BlockOverhead(25, 0), 32u * 7);
+}
+
+TEST(IvfLayout, AttributesArePacked) {
+  const uint8_t all[kMaxAttributes] = {
+      AttributeByte(AttributeKind::kOrdered, 1),   AttributeByte(AttributeKind::kOrdered, 2),
+      AttributeByte(AttributeKind::kOrdered, 4),   AttributeByte(AttributeKind::kOrdered, 8),
+      AttributeByte(AttributeKind::kOrdered, 16),  AttributeByte(AttributeKind::kHash, 8),
+      AttributeByte(AttributeKind::kSignature, 8), AttributeByte(AttributeKind::kOrdered, 4)};
+  EXPECT_EQ(PackAttributes(all), 0x37654321u);
+  for (uint32_t count = 0; count <= kMaxAttributes; ++count) {
+    uint8_t some[kMaxAttributes] = {}, back[kMaxAttributes];
+    std::copy_n(all, count, some);
+    ASSERT_TRUE(UnpackAttributes(PackAttributes(some), back));
+    EXPECT_TRUE(std::equal(some, some + kMaxAttributes, back)) << count;
+  }
+  uint8_t back[kMaxAttributes];
+  EXPECT_FALSE(UnpackAttributes(8, back));
+  EXPECT_FALSE(UnpackAttributes(0x301, back)) << "behind a gap";
 }
 
 // A frame has room for lists to be split: an eighth more, 16 at least, but for few lists no more
