@@ -1,0 +1,118 @@
+-- Which plans are chosen for filters, with every enable_* setting on.
+CREATE FUNCTION random_vector(dims int) RETURNS vector
+  LANGUAGE sql VOLATILE AS $$ SELECT array_agg(random()::real)::vector FROM generate_series(1, dims) $$;
+-- The nodes of a plan that matter, one a line.
+CREATE FUNCTION plan_of(query text) RETURNS SETOF text LANGUAGE plpgsql AS $$
+DECLARE
+  line text;
+BEGIN
+  FOR line IN EXECUTE 'EXPLAIN (COSTS OFF) ' || query LOOP
+    IF line ~ '(Sort|Scan|Append|Loop|Aggregate|Subquery|Index Cond|Recheck|Filter)' AND line !~ '(Sort Key|Presorted)' THEN
+      RETURN NEXT regexp_replace(line, '->  ', '');
+    END IF;
+  END LOOP;
+END $$;
+
+SELECT setseed(0.5);
+-- Three columns of the same values: in the vector's index, in an index of its own, in none.
+CREATE TABLE shop (id int, inside int, beside int, nowhere int, flag bool, v vector(8));
+INSERT INTO shop SELECT i, n, n, n, n % 50 = 0, random_vector(8 + 0 * i)
+  FROM (SELECT i, (i * 7919) % 20000 AS n FROM generate_series(1, 20000) i) s;
+CREATE INDEX shop_v ON shop USING hnsw (v vector_l2_ops, inside, flag);
+CREATE INDEX shop_beside ON shop (beside);
+ANALYZE shop;
+CREATE FUNCTION plans(condition text) RETURNS TABLE (selectivity text, plan text) LANGUAGE plpgsql AS $$
+DECLARE
+  step record;
+BEGIN
+  FOR step IN SELECT * FROM (VALUES ('100 %', 20000), ('10 %', 2000), ('1 %', 200), ('0.1 %', 20), ('0.01 %', 2)) s (name, below) LOOP
+    selectivity := step.name;
+    FOR plan IN SELECT plan_of(format('SELECT id FROM shop WHERE ' || condition || $q$ ORDER BY v <-> '[1,2,3,4,5,6,7,8]' LIMIT 10$q$, step.below)) LOOP
+      RETURN NEXT;
+      selectivity := '';
+    END LOOP;
+  END LOOP;
+END $$;
+\pset format unaligned
+\pset tuples_only on
+SELECT * FROM plans('inside < %s');
+SELECT * FROM plans('beside < %s');
+SELECT * FROM plans('nowhere < %s');
+SELECT * FROM plans('inside < 10000 AND beside < %s');
+
+-- lists of values, flags, nulls, beside another condition or another's set
+SELECT plan_of($$SELECT id FROM shop WHERE inside IN (1, 2, 3) ORDER BY v <-> '[1,2,3,4,5,6,7,8]' LIMIT 10$$);
+SELECT plan_of($$SELECT id FROM shop WHERE flag AND inside = ANY ('{1,50,100}') ORDER BY v <-> '[1,2,3,4,5,6,7,8]' LIMIT 10$$);
+SELECT plan_of($$SELECT id FROM shop WHERE NOT flag ORDER BY v <-> '[1,2,3,4,5,6,7,8]' LIMIT 10$$);
+SELECT plan_of($$SELECT id FROM shop WHERE flag IS TRUE ORDER BY v <-> '[1,2,3,4,5,6,7,8]' LIMIT 10$$);
+SELECT plan_of($$SELECT id FROM shop WHERE flag IS NOT TRUE ORDER BY v <-> '[1,2,3,4,5,6,7,8]' LIMIT 10$$);
+SELECT plan_of($$SELECT id FROM shop WHERE 5 > inside AND inside IS NOT NULL ORDER BY v <-> '[1,2,3,4,5,6,7,8]' LIMIT 10$$);
+SELECT plan_of($$SELECT id FROM shop WHERE flag AND beside < 1000 ORDER BY v <-> '[1,2,3,4,5,6,7,8]' LIMIT 10$$);
+SELECT plan_of($$SELECT id FROM shop WHERE beside < 300 OR beside > 19800 ORDER BY v <-> '[1,2,3,4,5,6,7,8]' LIMIT 10$$);
+SELECT plan_of($$SELECT id FROM shop WHERE beside < 300 AND nowhere > 3 AND now() > '2000-01-01' ORDER BY v <-> '[1,2,3,4,5,6,7,8]' LIMIT 10$$);
+SET enable_bitmapscan = off;
+SELECT * FROM plan_of($$SELECT id FROM shop WHERE beside < 300 ORDER BY v <-> '[1,2,3,4,5,6,7,8]' LIMIT 10$$) p WHERE p ~ 'Custom';
+RESET enable_bitmapscan;
+
+-- no LIMIT, or a long one: a sort
+SELECT plan_of($$SELECT id FROM shop WHERE inside < 2000 ORDER BY v <-> '[1,2,3,4,5,6,7,8]'$$);
+SELECT plan_of($$SELECT id FROM shop WHERE beside < 2000 ORDER BY v <-> '[1,2,3,4,5,6,7,8]' LIMIT 1500$$);
+
+-- a second index without the column does not hide the one with it
+CREATE INDEX shop_bare ON shop USING hnsw (v vector_l2_ops);
+SELECT plan_of($$SELECT id FROM shop WHERE inside IN (1, 2, 3) ORDER BY v <-> '[1,2,3,4,5,6,7,8]' LIMIT 10$$);
+DROP INDEX shop_bare;
+
+-- parameters: generic plans
+SET plan_cache_mode = force_generic_plan;
+PREPARE equal_inside(vector, int) AS SELECT id FROM shop WHERE inside = $2 ORDER BY v <-> $1 LIMIT 10;
+SELECT plan_of($$EXECUTE equal_inside('[1,2,3,4,5,6,7,8]', 10)$$);
+PREPARE any_inside(vector, int[]) AS SELECT id FROM shop WHERE inside = ANY ($2) ORDER BY v <-> $1 LIMIT 10;
+SELECT plan_of($$EXECUTE any_inside('[1,2,3,4,5,6,7,8]', '{10}')$$);
+PREPARE below_beside(vector, int) AS SELECT id FROM shop WHERE beside BETWEEN 0 AND $2 ORDER BY v <-> $1 LIMIT 10;
+SELECT plan_of($$EXECUTE below_beside('[1,2,3,4,5,6,7,8]', 10)$$);
+RESET plan_cache_mode;
+
+-- joins: for each row of another table; and a table that is joined to the nearest
+CREATE TABLE asked (id int, at int, v vector(8));
+INSERT INTO asked SELECT i, i * 100, random_vector(8 + 0 * i) FROM generate_series(1, 5) i;
+CREATE TABLE label (id int PRIMARY KEY, name text);
+INSERT INTO label SELECT i, 'label ' || i FROM generate_series(1, 20000) i;
+ANALYZE asked, label;
+SELECT plan_of($$SELECT a.id, s.id FROM asked a, LATERAL (SELECT id FROM shop WHERE inside = a.at ORDER BY v <-> a.v LIMIT 3) s$$);
+SELECT plan_of($$SELECT a.id, s.id FROM asked a, LATERAL (SELECT id FROM shop WHERE inside < 2000 ORDER BY v <-> a.v LIMIT 3) s$$);
+SELECT plan_of($$SELECT a.id, s.id FROM asked a, LATERAL (SELECT id FROM shop WHERE beside < 300 ORDER BY v <-> a.v LIMIT 3) s$$);
+SELECT plan_of($$SELECT s.id, name FROM shop s JOIN label USING (id) WHERE inside < 2000 ORDER BY v <-> '[1,2,3,4,5,6,7,8]' LIMIT 10$$);
+
+-- partitioned tables, the key of partitions in the index and not
+CREATE TABLE parted (id int, part int, beside int, v vector(8)) PARTITION BY LIST (part);
+CREATE TABLE parted_0 PARTITION OF parted FOR VALUES IN (0);
+CREATE TABLE parted_1 PARTITION OF parted FOR VALUES IN (1);
+INSERT INTO parted SELECT i, i % 2, (i * 7919) % 20000, random_vector(8 + 0 * i) FROM generate_series(1, 20000) i;
+CREATE INDEX ON parted USING hnsw (v vector_l2_ops, part);
+CREATE INDEX ON parted (beside);
+ANALYZE parted;
+SELECT plan_of($$SELECT id FROM parted WHERE part = 1 ORDER BY v <-> '[1,2,3,4,5,6,7,8]' LIMIT 10$$);
+SELECT plan_of($$SELECT id FROM parted WHERE part IN (0, 1) ORDER BY v <-> '[1,2,3,4,5,6,7,8]' LIMIT 10$$);
+SELECT plan_of($$SELECT id FROM parted WHERE beside < 400 ORDER BY v <-> '[1,2,3,4,5,6,7,8]' LIMIT 10$$);
+DROP TABLE parted;
+CREATE TABLE parted (id int, part int, inside int, v vector(8)) PARTITION BY LIST (part);
+CREATE TABLE parted_0 PARTITION OF parted FOR VALUES IN (0);
+CREATE TABLE parted_1 PARTITION OF parted FOR VALUES IN (1);
+INSERT INTO parted SELECT i, i % 2, (i * 7919) % 20000, random_vector(8 + 0 * i) FROM generate_series(1, 20000) i;
+CREATE INDEX ON parted USING hnsw (v vector_l2_ops, inside);
+ANALYZE parted;
+SELECT plan_of($$SELECT id FROM parted WHERE part = 1 AND inside < 500 ORDER BY v <-> '[1,2,3,4,5,6,7,8]' LIMIT 10$$);
+SELECT plan_of($$SELECT id FROM parted WHERE inside IN (1, 2, 3, 4, 5) ORDER BY v <-> '[1,2,3,4,5,6,7,8]' LIMIT 10$$);
+
+-- ivf
+DROP INDEX shop_v;
+CREATE INDEX shop_v ON shop USING ivf (v vector_l2_ops);
+SELECT * FROM plans('beside < %s');
+SELECT * FROM plans('nowhere < %s');
+
+\pset format aligned
+\pset tuples_only off
+DEALLOCATE ALL;
+DROP TABLE shop, asked, label, parted;
+DROP FUNCTION random_vector, plan_of, plans;

@@ -1,0 +1,187 @@
+-- Scans of a vector's index that are kept to rows of other indexes' bitmaps: what they return, and to whom.
+CREATE FUNCTION random_vector(dims int) RETURNS vector
+  LANGUAGE sql VOLATILE AS $$ SELECT array_agg(random()::real)::vector FROM generate_series(1, dims) $$;
+SELECT setseed(0.5);
+CREATE TABLE goods (id int PRIMARY KEY, price int, tags int[], day int, body text, v vector(8)) WITH (fillfactor = 20);
+INSERT INTO goods SELECT i, (i * 7919) % 10000, ARRAY[i % 50, i % 31], i / 100, 'word ' || i % 1000,
+    CASE WHEN i % 100 > 0 THEN random_vector(8 + 0 * i) END
+  FROM generate_series(1, 10000) i;
+-- rows of equal vectors
+UPDATE goods SET v = '[0.5,0.5,0.5,0.5,0.5,0.5,0.5,0.5]' WHERE id % 100 = 1;
+CREATE INDEX goods_price ON goods (price);
+CREATE INDEX goods_tags ON goods USING gin (tags);
+CREATE INDEX goods_day ON goods USING brin (day) WITH (pages_per_range = 4);
+CREATE INDEX goods_body ON goods (body);
+ANALYZE goods;
+
+-- A query by a filter scan, which is the only plan that needs no sort, against the truth: whether it was one, the rows of
+-- both, how many are the same, whether the distances ascend.
+CREATE FUNCTION compare(condition text, n int DEFAULT NULL, at text DEFAULT '[0.5,0.4,0.5,0.6,0.5,0.4,0.5,0.6]')
+  RETURNS TABLE (filter_scan bool, got_rows bigint, wanted bigint, same bigint, ascending bool)
+  LANGUAGE plpgsql AS $$
+DECLARE
+  query text := format('SELECT id, v <-> %1$L AS distance FROM goods WHERE v IS NOT NULL AND %2$s ORDER BY v <-> %1$L LIMIT %3$s',
+                       at, condition, coalesce(n::text, 'ALL'));
+  line text;
+BEGIN
+  SET LOCAL enable_sort = off;
+  SET LOCAL enable_seqscan = off;
+  filter_scan := false;
+  FOR line IN EXECUTE 'EXPLAIN ' || query LOOP
+    filter_scan := filter_scan OR line ~ 'Ann Filter Scan';
+  END LOOP;
+  EXECUTE format('CREATE TEMP TABLE got AS SELECT row_number() OVER () AS place, * FROM (%s) s', query);
+  SET LOCAL enable_sort = on;
+  SET LOCAL enable_indexscan = off;
+  EXECUTE format('CREATE TEMP TABLE truth AS %s', query);
+  RESET enable_seqscan; RESET enable_sort; RESET enable_indexscan;
+  SELECT count(*) INTO got_rows FROM got;
+  SELECT count(*) INTO wanted FROM truth;
+  SELECT count(*) INTO same FROM got JOIN truth USING (id, distance);
+  SELECT bool_and(distance >= before) INTO ascending FROM (SELECT distance, lag(distance, 1, 0::float8) OVER (ORDER BY place) AS before FROM got) s;
+  DROP TABLE got, truth;
+  RETURN NEXT;
+END $$;
+CREATE FUNCTION compare_all() RETURNS TABLE (condition text, filter_scan bool, got_rows bigint, wanted bigint, nearly bool, ascending bool)
+  LANGUAGE sql VOLATILE AS $$
+  SELECT c.condition, r.filter_scan, r.got_rows, r.wanted, r.same >= r.wanted * 0.9, r.ascending
+  FROM (VALUES
+    ('price < 300', 20),                                      -- one index
+    ('price < 300', NULL),                                    -- all rows of the set
+    ('price < 3000 AND tags @> ''{7}''', 10),                 -- two, AND
+    ('(price < 100 OR tags @> ''{7,14}'')', NULL),            -- two, OR
+    ('price IN (1, 2, 3, 4, 5, 6, 7, 8, 9)', NULL),
+    ('day BETWEEN 30 AND 31', NULL),                          -- BRIN: whole pages, checked again
+    ('day BETWEEN 30 AND 40 AND price < 4000', 30),
+    ('price < 500 AND body LIKE ''%7''', 10),                 -- and a condition that no index knows
+    ('price < 500 AND id % 100 = 1', NULL),                   -- equal vectors, some of them
+    ('price < 0', 10)) c (condition, n), compare(c.condition, c.n) r $$;
+CREATE INDEX goods_v ON goods USING hnsw (v vector_l2_ops);
+SELECT * FROM compare_all();
+SET hnsw.iterative_scan = relaxed_order;
+SELECT filter_scan, got_rows, wanted, same FROM compare('price < 300');
+RESET hnsw.iterative_scan;
+-- rows that came, went or moved since
+DELETE FROM goods WHERE id % 7 = 0;
+UPDATE goods SET price = price + 1 WHERE id % 5 = 0;
+SELECT filter_scan, got_rows, wanted, same FROM compare('price < 300');
+VACUUM goods;
+SELECT filter_scan, got_rows, wanted, same FROM compare('price < 300');
+DROP INDEX goods_v;
+CREATE INDEX goods_v ON goods USING ivf (v vector_l2_ops) WITH (lists = 40);
+-- all lists are read at once
+SET ivf.probes = 40;
+SELECT * FROM compare_all();
+RESET ivf.probes;
+DROP INDEX goods_v;
+CREATE INDEX goods_v ON goods USING hnsw (v vector_l2_ops);
+
+-- a bitmap that has too little memory becomes one of whole pages
+CREATE FUNCTION set_of(query text, OUT lossy bool, OUT removed bool) LANGUAGE plpgsql AS $$
+DECLARE
+  line text;
+BEGIN
+  lossy := false;
+  removed := false;
+  FOR line IN EXECUTE 'EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) ' || query LOOP
+    lossy := lossy OR line ~ 'Lossy Blocks in Set: [1-9]';
+    removed := removed OR line ~ 'Rows Removed by Index Recheck: [1-9]';
+  END LOOP;
+END $$;
+CREATE TABLE wide (id int, a int, b int, v vector(4)) WITH (fillfactor = 10);
+INSERT INTO wide SELECT i, (i * 7919) % 30000, i % 2, random_vector(4 + 0 * i) FROM generate_series(1, 30000) i;
+CREATE INDEX wide_v ON wide USING hnsw (v vector_l2_ops);
+CREATE INDEX wide_a ON wide (a);
+ANALYZE wide;
+CREATE FUNCTION costly(int) RETURNS bool LANGUAGE plpgsql COST 100000 AS $$ BEGIN RETURN $1 >= 0; END $$;
+SET enable_sort = off;
+SET work_mem = '64kB';
+SELECT * FROM set_of($$SELECT id FROM wide WHERE a < 3000 AND costly(b) ORDER BY v <-> '[1,1,1,1]' LIMIT 50$$);
+SELECT count(*), max(a) < 3000 AS all_pass FROM (SELECT * FROM wide WHERE a < 3000 AND costly(b) ORDER BY v <-> '[1,1,1,1]' LIMIT 3000) s;
+SET work_mem = '4MB';
+SELECT * FROM set_of($$SELECT id FROM wide WHERE a < 3000 AND costly(b) ORDER BY v <-> '[1,1,1,1]' LIMIT 50$$);
+RESET work_mem;
+
+-- again and again: the set stays as long as what it depends on; projections; system columns; subqueries among the conditions
+SELECT q.at, array_agg(s.id ORDER BY s.id) = (SELECT array_agg(id ORDER BY id) FROM wide WHERE a < q.at) AS right
+FROM (VALUES (10), (20), (5)) q (at), LATERAL (SELECT id FROM wide WHERE a < q.at ORDER BY v <-> '[1,1,1,1]' LIMIT 100) s GROUP BY q.at;
+SELECT count(*), count(DISTINCT s.id) >= 3 AS differ FROM (SELECT v FROM wide ORDER BY id LIMIT 5) q, LATERAL (SELECT id, a FROM wide WHERE a < 100 ORDER BY v <-> q.v LIMIT 3) s WHERE s.a < 100;
+SELECT count(*) FROM (SELECT ctid, tableoid::regclass, a + 1, wide FROM wide WHERE a < 100 AND b IN (SELECT i FROM generate_series(0, 0) i) ORDER BY v <-> '[1,1,1,1]') s;
+SELECT count(*) FROM (SELECT id FROM wide WHERE a < 100 AND b = (SELECT max(x.b) FROM wide x WHERE x.id < wide.id % 3 + 3) ORDER BY v <-> '[1,1,1,1]' LIMIT 10) s;
+-- a cursor: forward, at the row that it is on, back to the start
+BEGIN;
+DECLARE walk SCROLL CURSOR FOR SELECT id FROM wide WHERE a < 20 ORDER BY v <-> '[1,1,1,1]';
+MOVE 5 IN walk;
+MOVE BACKWARD ALL IN walk;
+MOVE ALL IN walk;
+CLOSE walk;
+DECLARE here CURSOR FOR SELECT * FROM wide WHERE a < 20 ORDER BY v <-> '[1,1,1,1]';
+MOVE 3 IN here;
+UPDATE wide SET b = -1 WHERE CURRENT OF here;
+SELECT count(*) FROM wide WHERE b = -1 AND a < 20;
+ROLLBACK;
+BEGIN;
+DELETE FROM wide WHERE id IN (SELECT id FROM wide WHERE a < 20 ORDER BY v <-> '[1,1,1,1]' LIMIT 5 FOR UPDATE);
+SELECT count(*) FROM wide WHERE a < 20;
+ROLLBACK;
+RESET enable_sort;
+
+-- the first statement of a connection
+\c
+SET enable_sort = off;
+CREATE FUNCTION nodes_of(query text) RETURNS SETOF text LANGUAGE plpgsql AS $$
+DECLARE
+  line text;
+BEGIN
+  FOR line IN EXECUTE 'EXPLAIN (COSTS OFF) ' || query LOOP
+    IF line ~ '(Scan|Cond|Filter)' THEN RETURN NEXT line; END IF;
+  END LOOP;
+END $$;
+\c
+EXPLAIN (COSTS OFF) SELECT id FROM wide WHERE a < 300 ORDER BY v <-> '[1,1,1,1]' LIMIT 10;
+
+-- Row-level security: conditions of users that might tell of hidden rows see none of them, neither through an index nor
+-- in a set of whole pages.
+CREATE FUNCTION tells(int) RETURNS bool LANGUAGE plpgsql IMMUTABLE COST 0.0001 AS $$
+BEGIN
+  IF $1 = 13 THEN RAISE NOTICE 'sees %', $1; END IF;
+  RETURN true;
+END $$;
+CREATE ROLE ann_tenant;
+CREATE TABLE tenants (id int, tenant int, secret int, word text, v vector(4));
+INSERT INTO tenants SELECT i, i / 100, CASE WHEN i / 100 = 3 THEN i % 10 ELSE 13 END, 'w' || i % 10, random_vector(4 + 0 * i)
+  FROM generate_series(1, 10000) i;
+CREATE INDEX tenants_v ON tenants USING hnsw (v vector_l2_ops, tenant, secret, word);
+CREATE INDEX tenants_tenant ON tenants USING brin (tenant) WITH (pages_per_range = 8);
+SET client_min_messages = warning;
+CREATE INDEX tenants_secret ON tenants (tells(secret));
+CREATE INDEX tenants_word ON tenants (word text_pattern_ops);
+ANALYZE tenants;
+RESET client_min_messages;
+ALTER TABLE tenants ENABLE ROW LEVEL SECURITY;
+CREATE POLICY own ON tenants USING (tenant = 3);
+GRANT SELECT ON tenants TO ann_tenant;
+CREATE VIEW guarded WITH (security_barrier) AS SELECT * FROM tenants WHERE tenant = 3;
+GRANT SELECT ON guarded TO ann_tenant;
+SET ROLE ann_tenant;
+SELECT count(*) FROM (SELECT id FROM tenants WHERE tells(secret) ORDER BY v <-> '[1,1,1,1]' LIMIT 200) s;
+-- equality of int is leakproof and goes to the index; what is not is checked above it, though an index knows it
+SELECT nodes_of($$SELECT id FROM tenants WHERE secret = 5 AND tells(secret) ORDER BY v <-> '[1,1,1,1]' LIMIT 5$$);
+SELECT nodes_of($$SELECT id FROM tenants WHERE word ~<~ 'w3' ORDER BY v <-> '[1,1,1,1]' LIMIT 5$$);
+RESET ROLE;
+DROP INDEX tenants_v;
+CREATE INDEX tenants_v ON tenants USING hnsw (v vector_l2_ops);
+SET enable_sort = off;
+SET ROLE ann_tenant;
+SELECT nodes_of($$SELECT id FROM tenants WHERE tells(secret) AND word ~<~ 'w3' ORDER BY v <-> '[1,1,1,1]' LIMIT 5$$);
+SELECT count(*) FROM (SELECT id FROM tenants WHERE tells(secret) ORDER BY v <-> '[1,1,1,1]' LIMIT 200) s;
+RESET ROLE;
+ALTER TABLE tenants DISABLE ROW LEVEL SECURITY;
+SELECT nodes_of($$SELECT id FROM guarded WHERE tells(secret) ORDER BY v <-> '[1,1,1,1]' LIMIT 5$$);
+SELECT count(*) FROM (SELECT id FROM guarded WHERE tells(secret) ORDER BY v <-> '[1,1,1,1]' LIMIT 200) s;
+RESET enable_sort;
+
+DROP VIEW guarded;
+DROP TABLE goods, wide, tenants;
+DROP ROLE ann_tenant;
+DROP FUNCTION random_vector, compare_all, compare, set_of, costly, nodes_of, tells;
