@@ -215,27 +215,42 @@ void SortSettled(ScanState& s) {
   s.sorted_tids = s.settled_tids.size();
 }
 
-// The rows of a block that are scanned: those that are alive and pass the filter, are of the set
-// that the scan keeps to, and have not been settled before.
+ItemPointerData Unchecked(const format::Tid& stored) {
+  ItemPointerData tid;
+  std::memcpy(&tid, &stored, sizeof tid);
+  return tid;
+}
+
+// Those of a block's rows `live` that pass the filter and are of the set that the scan keeps to.
+uint32_t RowsThatPass(const ScanState& s, const pg::PageRef& page, uint32_t block, uint32_t live) {
+  const IndexView& view = *s.view;
+  uint32_t passed = live;
+  if (s.filter != nullptr && live != 0) {
+    passed &= s.filter->Mask32(AttributesOn(view, page.page, block),
+                               format::AttributeCapacity(view.meta.block_rows), 0);
+  }
+  const format::Tid* tids = TidsOn(view, page.page, block);
+  for (uint32_t left = s.rows != nullptr ? passed : 0; left != 0; left &= left - 1) {
+    const uint32_t i = static_cast<uint32_t>(std::countr_zero(left));
+    if (!s.rows->Contains(Unchecked(tids[i]))) passed &= ~(uint32_t{1} << i);
+  }
+  return passed;
+}
+
+// The rows of a block that are scanned: those that are alive and pass, and have not been settled
+// before.
 uint32_t RowsToScan(ScanState& s, const pg::PageRef& page, uint32_t block, uint32_t rows) {
   const IndexView& view = *s.view;
   const uint32_t written = rows == 32 ? ~uint32_t{0} : (uint32_t{1} << rows) - 1;
-  uint32_t scanned = BlockOn(view, page.page, block)->live & written;
-  if (s.filter != nullptr && scanned != 0) {
-    s.list_rows += static_cast<uint32_t>(std::popcount(scanned));
-    scanned &= s.filter->Mask32(AttributesOn(view, page.page, block),
-                                format::AttributeCapacity(view.meta.block_rows), 0);
-    s.list_passed += static_cast<uint32_t>(std::popcount(scanned));
-  }
-  if (!s.again && s.rows == nullptr) return scanned;
+  const uint32_t live = BlockOn(view, page.page, block)->live & written;
+  uint32_t scanned = RowsThatPass(s, page, block, live);
+  s.list_rows += static_cast<uint32_t>(std::popcount(live));
+  s.list_passed += static_cast<uint32_t>(std::popcount(scanned));
   const format::Tid* tids = TidsOn(view, page.page, block);
-  for (uint32_t left = scanned; left != 0; left &= left - 1) {
-    const uint32_t i = static_cast<uint32_t>(__builtin_ctz(left));
-    ItemPointerData tid;
-    std::memcpy(&tid, &tids[i], sizeof tid);
-    if ((s.rows != nullptr && !s.rows->Contains(tid)) ||
-        (s.again &&
-         std::binary_search(s.settled_tids.begin(), s.settled_tids.end(), Packed(tid)))) {
+  for (uint32_t left = s.again ? scanned : 0; left != 0; left &= left - 1) {
+    const uint32_t i = static_cast<uint32_t>(std::countr_zero(left));
+    if (std::binary_search(s.settled_tids.begin(), s.settled_tids.end(),
+                           Packed(Unchecked(tids[i])))) {
       scanned &= ~(uint32_t{1} << i);
     }
   }
@@ -608,6 +623,9 @@ void ReadAgain(ScanState& s) {
 
 namespace {
 
+// Whether rows may be passed over.
+bool IsSelective(const ScanState& s) { return s.filter != nullptr || s.rows != nullptr; }
+
 // Whether nothing nearer is to be expected of further lists, after `idle` ones in a row, as far as
 // they count, that brought nothing.
 bool IsEnough(ScanState& s, float idle) {
@@ -616,7 +634,7 @@ bool IsEnough(ScanState& s, float idle) {
   const bool is_product = s.view->metric() == Metric::kInnerProduct;
   const float weight = IdleWeight(is_product, s.order.next_key(), s.top.front());
   float patience = static_cast<float>(s.view->frame->shape.patience);
-  if (s.filter != nullptr) {
+  if (IsSelective(s)) {
     patience = std::max(patience, kPatiencePerList * static_cast<float>(s.order.taken()));
   }
   return idle * weight >= patience;
@@ -654,7 +672,7 @@ void NextRound(ScanState& s) {
       continue;
     }
     const bool counts = !improved && s.top.size() >= s.target;
-    const float share = s.filter != nullptr ? IdleShare(s.list_passed, s.list_rows) : 1;
+    const float share = IsSelective(s) ? IdleShare(s.list_passed, s.list_rows) : 1;
     idle = counts ? idle + share : 0;
   }
   s.first_round = false;
