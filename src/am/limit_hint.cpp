@@ -1,6 +1,7 @@
 #include "am/limit_hint.hpp"
 
 #include <algorithm>
+#include <cstring>
 
 #include "pg/running.hpp"
 
@@ -39,6 +40,10 @@ bool PassesAll(PlanState* node, const PlanState* child) {
     case T_GatherState:
     case T_GatherMergeState:
       return outerPlanState(node) == child;
+    // Its scan's rows are of the set; few of them have to be dropped after all.
+    case T_CustomScanState:
+      return std::strcmp(reinterpret_cast<CustomScanState*>(node)->methods->CustomName,
+                         kFilterScanName) == 0;
     case T_SubqueryScanState:
       return reinterpret_cast<SubqueryScanState*>(node)->subplan == child;
     case T_AppendState: {

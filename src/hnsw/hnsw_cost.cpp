@@ -81,12 +81,12 @@ struct Found {
   double visits;
 };
 
-// Until so many rows have been found of the share that passes. A walk meets all rows, so it has to
-// go on for `1 / passing` times as long; a sweep looks at each row's attributes, and at the codes
-// of those that pass.
+// Until so many rows beyond the first ones have been found of the share that passes. A walk meets
+// all rows, so it has to go on for `1 / passing` times as many; a sweep looks at each row's
+// attributes, and at the codes of those that pass.
 Found Find(const PlannerInfo* root, const IndexOptInfo* index, const Walk& walk,
            const am::PlannedRows& planned, double rows) {
-  const double met = (walk.beam + rows) / planned.passing - walk.beam;
+  const double met = (kFirstRows + rows) / planned.passing - kFirstRows;
   const Found walked{walk.Cpu(met) + PageCost(root, index, walk.Visits(met)), walk.Visits(met)};
   if (planned.passing >= 1) return walked;
   const double scored = walk.nodes * planned.passing;

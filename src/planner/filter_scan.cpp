@@ -1,6 +1,7 @@
 // "Ann Filter Scan" as it is executed: README.md, "Ann Filter Scan".
 #include "planner/planner.hpp"
 
+#include "am/limit_hint.hpp"
 #include "am/row_set.hpp"
 
 namespace ann::planner {
@@ -125,7 +126,7 @@ void Explain(CustomScanState* node, List* ancestors, ExplainState* explain) {
 }
 
 const CustomExecMethods kExecMethods = {
-    .CustomName = "Ann Filter Scan",
+    .CustomName = am::kFilterScanName,
     .BeginCustomScan = Begin,
     .ExecCustomScan = Next,
     .EndCustomScan = End,

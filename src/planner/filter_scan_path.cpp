@@ -2,6 +2,7 @@
 #include "planner/planner.hpp"
 
 #include "am/costs.hpp"
+#include "am/limit_hint.hpp"
 
 namespace ann::planner {
 
@@ -16,8 +17,8 @@ Plan* WithoutGate(Plan* plan) { return IsA(plan, Result) ? outerPlan(plan) : pla
 
 Plan* MakePlan(PlannerInfo*, RelOptInfo* rel, CustomPath* path, List* targets, List*, List* plans);
 
-const CustomPathMethods kPathMethods = {"Ann Filter Scan", MakePlan, nullptr};
-const CustomScanMethods kPlanMethods = {"Ann Filter Scan", CreateFilterScanState};
+const CustomPathMethods kPathMethods = {am::kFilterScanName, MakePlan, nullptr};
+const CustomScanMethods kPlanMethods = {am::kFilterScanName, CreateFilterScanState};
 
 // The index scan gives the rows' order and is left without conditions but those of its index: the
 // rest is checked above it, after the bitmap's have been checked again where that is needed.
@@ -113,6 +114,8 @@ void AddFilterScan(PlannerInfo* root, const OrderedScan& scan, BitmapHeapPath* b
   path->path = ordered->path;
   path->path.type = T_CustomPath;
   path->path.pathtype = T_CustomScan;
+  // Each worker would make the set anew.
+  path->path.parallel_safe = false;
   cost += share * rel->tuples * kSetRowOperators * cpu_operator_cost;
   path->path.startup_cost += cost;
   path->path.total_cost += cost;
