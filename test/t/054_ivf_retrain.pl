@@ -156,6 +156,36 @@ $reader->finish;
 is($found, "300\n0|0\n", '... and finds what it sees in lists that were made without it');
 $standby->stop;
 
+# A row that is rolled back while it is being read: what of it lies out of line is gone then. Its code says enough.
+sql(q{
+CREATE TABLE wide (id int, v vector(1000), w vector(8));
+ALTER TABLE wide ALTER v SET STORAGE EXTERNAL;
+INSERT INTO wide SELECT i, random_vector(1000 + 0 * i), random_vector(8 + 0 * i) FROM generate_series(1, 100) i;
+CREATE INDEX wide_v ON wide USING ivf (v vector_l2_ops) WITH (lists = 5);
+CREATE INDEX wide_w ON wide USING ivf (w vector_l2_ops) WITH (lists = 5)});
+my $toast = sql(q{SELECT reltoastrelid::regclass FROM pg_class WHERE relname = 'wide'});
+for my $index ('wide_v', 'wide_w')
+{
+	my ($held, $inserted) = ('', '');
+	my $holder = in_background($node, \$held, 'SELECT pg_advisory_lock(2)', 'SELECT pg_sleep(10000)');
+	wait_for_lock('true');
+	my $writer = in_background($node, \$inserted, 'BEGIN', q{INSERT INTO wide SELECT 101, random_vector(1000), random_vector(8)},
+		'SELECT pg_advisory_lock_shared(2)', 'ROLLBACK');
+	wait_for_lock('false');
+	my $told = at_stop($node, 'rows.uncommitted', 1, sub {
+			sql(q{SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND objid = 2 AND granted AND mode = 'ExclusiveLock'});
+			$writer->finish;
+			sql("VACUUM $toast");
+			sql(q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'holder1'});
+		}, "SELECT ann_retrain('$index')");
+	$holder->finish;
+	is($told, "\n", "$index: a row that is rolled back while it is read");
+	is(sql("SELECT rows FROM ann_index_stats('$index')"), 101, '... is in the new lists until a vacuum comes');
+	sql('VACUUM (INDEX_CLEANUP ON) wide');
+	is_intact($node, $index, "$index: intact");
+}
+is(sql("SELECT count(*) FROM $toast WHERE chunk_seq = 0"), 100, 'nothing of it was left out of line');
+
 # Options that came later and do not fit the dimensions are REINDEX's affair.
 sql('ALTER INDEX t_v SET (quantizer = pq, pq_segments = 100)');
 is($node->psql('postgres', 'DELETE FROM t WHERE id < 10; VACUUM (INDEX_CLEANUP ON) t'), 0, 'a vacuum does not mind options for the next build');
