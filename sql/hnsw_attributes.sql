@@ -125,7 +125,7 @@ SELECT chain_chunks, ann_index_check('typed_v') FROM ann_index_stats('typed_v');
 SELECT same('x = ''changed 1'''), same('x = ''text 3'''), same('x = ''changed 1'' AND m = ''ok'''), same('x IS NULL');
 INSERT INTO typed (id, v, x) SELECT i, ARRAY[i % 50, 1, 0]::vector, 'new ' || i % 3 FROM generate_series(2001, 2300) i;
 SELECT same('x = ''new 1'''), same('m IS NULL'), ann_index_check('typed_v');
-DROP INDEX typed_v;
+DROP TABLE typed;
 
 -- an index that was created empty, and each metric
 CREATE TABLE late (id int, v vector(3), a int, b float8);
@@ -157,9 +157,20 @@ CREATE INDEX ON refused USING hnsw (v vector_l2_ops, a, a, a, a, a, a, a, a, a);
 CREATE INDEX ON refused USING hnsw (v vector_l2_ops, u1, u2, u3, u4, a);
 CREATE INDEX ON refused USING hnsw (v vector_l2_ops, u1, u2, u3, u4);
 CREATE INDEX ON refused USING hnsw (v vector_l2_ops, a DESC);
-SELECT ann_add_citext();
 
-DROP TABLE typed, operators, loosely, late, refused;
+-- citext, once it is there
+SELECT ann_add_citext();
+CREATE EXTENSION citext;
+SELECT ann_add_citext();
+CREATE TABLE typed (id int, v vector(3), x citext);
+INSERT INTO typed SELECT i, ARRAY[i % 17, 1, 2]::vector, (ARRAY['Ann', 'ann', 'ANN', 'Bob'])[1 + i % 4] FROM generate_series(1, 200) i;
+CREATE INDEX typed_v ON typed USING hnsw (v vector_l2_ops, x);
+SELECT same('x = ''aNN'''), same('x = ''nobody'''), same('x IS NULL');
+SELECT amname, amvalidate(c.oid) FROM pg_opclass c JOIN pg_am a ON a.oid = opcmethod WHERE opcname = 'citext_ops' AND amname IN ('hnsw', 'ivf', 'ivfflat') ORDER BY 1;
+DROP TABLE typed;
+DROP EXTENSION citext CASCADE;
+
+DROP TABLE operators, loosely, late, refused;
 DROP COLLATION loose;
 DROP TYPE mood;
 DROP FUNCTION same;

@@ -30,6 +30,9 @@ sub same_answers
 		is($standby->safe_psql('postgres', "SELECT lacking, again FROM lost('base', '$op', (SELECT v FROM query WHERE id = 3))"),
 			'0|0', "$round: every row is found once by $op");
 	}
+	my $filtered = q{SET enable_seqscan = off; SET enable_sort = off; SELECT q.id, (SELECT array_agg(n.id) FROM
+		(SELECT id FROM base WHERE n BETWEEN q.id * 50 AND q.id * 50 + 400 ORDER BY base.v <-> q.v LIMIT 20) n) FROM query q ORDER BY 1};
+	is($standby->safe_psql('postgres', $filtered), $primary->safe_psql('postgres', $filtered), "$round: same answers to filters");
 	is_intact($standby, $_, "$round: $_ intact on the standby") for qw(base_l2 base_cosine);
 	return;
 }
@@ -61,7 +64,20 @@ BEGIN
     RAISE EXCEPTION 'a search by % lacks % rows and gives % again', op, l.lacking, l.again;
   END IF;
 END $$});
-my %scripts = (search => [ 6, 'search(:op, v, :k)' ], search_all => [ 1, 'search_all(:op, v)' ]);
+sql(q{
+CREATE FUNCTION search_by(q vector, k int) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  found bigint;
+  wanted bigint;
+BEGIN
+  PERFORM set_config('enable_seqscan', 'off', true), set_config('enable_sort', 'off', true);
+  SELECT (SELECT count(DISTINCT id) FROM (SELECT id FROM base WHERE n BETWEEN k * 10 AND k * 20 ORDER BY v <-> q LIMIT k) f),
+    (SELECT count(*) FROM (SELECT FROM base WHERE n BETWEEN k * 10 AND k * 20 LIMIT k) w) INTO found, wanted;
+  IF found <> wanted THEN
+    RAISE EXCEPTION 'a search for % rows by an attribute gave %', wanted, found;
+  END IF;
+END $$});
+my %scripts = (search_by => [ 3, 'search_by(v, :k)' ], search => [ 6, 'search(:op, v, :k)' ], search_all => [ 1, 'search_all(:op, v)' ]);
 my @files;
 for my $name (sort keys %scripts)
 {
@@ -111,7 +127,7 @@ CREATE TABLE base (id int PRIMARY KEY, v vector($dims), n int);
 CREATE INDEX base_cosine ON base USING hnsw (v vector_cosine_ops);
 CREATE INDEX base_n ON base (n);
 INSERT INTO base SELECT id, v, id FROM pool WHERE id < 1000;
-CREATE INDEX base_l2 ON base USING hnsw (v vector_l2_ops) WITH (m = 8)});
+CREATE INDEX base_l2 ON base USING hnsw (v vector_l2_ops, n) WITH (m = 8)});
 same_answers('build');
 $bench = IPC::Run::start(
 	[ 'pgbench', '-n', '-c', 2, '-T', 3600, @files, '-h', $standby->host, '-p', $standby->port, 'postgres' ],

@@ -34,6 +34,10 @@ BEGIN
     WITH found AS MATERIALIZED (SELECT id FROM t ORDER BY v <-> (SELECT v FROM query WHERE id = 999) LIMIT 1000000)
     SELECT count(*), count(*) - count(DISTINCT id), (SELECT count(*) FROM t) - count(DISTINCT id) FROM found $q$
     INTO found, twice, missing;
+  -- The same by attributes, where the index has them.
+  EXECUTE $q$
+    WITH found AS MATERIALIZED (SELECT id FROM t WHERE id BETWEEN 150 AND 5902 ORDER BY v <-> (SELECT v FROM query WHERE id = 999) LIMIT 1000000)
+    SELECT $1 + (SELECT count(*) FROM t WHERE id BETWEEN 150 AND 5902) - count(DISTINCT id) FROM found $q$ INTO missing USING missing;
   IF found > 0 THEN
     share := recall('t', '<->', 10);
   END IF;
@@ -148,6 +152,21 @@ for my $seed (1 .. $ENV{UNITS_SEEDS} // 1)
 		setup => table_of(176) . "; CREATE INDEX t_v ON t $index",
 		before => sub { kill_at(6, 'INSERT INTO t SELECT id, v FROM pool WHERE id = 201') },
 		action => 'DELETE FROM t WHERE id = 5; VACUUM (INDEX_CLEANUP ON) t' });
+
+	# --- attributes ------------------------------------------------------------------------------------------
+	my $filtered = 'USING hnsw (v vector_l2_ops, id) WITH (m = 3, ef_construction = 16)';
+	sweep({ name => 'attributes: inserts', units => 20,
+		setup => table_of(170) . "; CREATE INDEX t_v ON t $filtered",
+		action => 'INSERT INTO t SELECT id, v FROM pool WHERE id BETWEEN 201 AND 204;' . copies(5, 9) });
+	# A row moves from a chain to its node, and nodes lose their marks.
+	sweep({ name => 'attributes: vacuum', units => 10,
+		setup => table_of(176) . "; $chains;" . copies(9, 1) . ';' . copies(10, 1) . "; CREATE INDEX t_v ON t $filtered",
+		action => 'DELETE FROM t WHERE id IN (3, 9, 10) OR id BETWEEN 3005 AND 3020 OR id BETWEEN 7001 AND 7999; VACUUM (INDEX_CLEANUP ON) t' });
+	# A page of attributes that a crash left blank.
+	sweep({ name => 'attributes: a blank page', units => 2, first => 3,
+		setup => table_of(0) . "; CREATE INDEX t_v ON t $filtered",
+		before => sub { kill_at(1, 'INSERT INTO t SELECT id, v FROM pool WHERE id = 201') },
+		action => 'INSERT INTO t SELECT id, v FROM pool WHERE id BETWEEN 202 AND 205' });
 
 	# --- re-centring -----------------------------------------------------------------------------------------
 	# 56 of the 64 dimensions are the same in all rows, so the mean is far from 0.

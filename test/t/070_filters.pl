@@ -1,0 +1,129 @@
+# A thousand random conjunctions over real rows with their real attributes: each gives as many rows as there are, up
+# to the limit, and the right ones; from an index that was built, and from one that inserts, updates and
+# vacuums have made.
+use strict;
+use warnings;
+use Test::More;
+use AnnTest qw(new_node load_base load_queries is_intact);
+
+my $node = new_node('filters', "shared_buffers = 128MB\nmaintenance_work_mem = 256MB\n");
+
+sub sql { return $node->safe_psql('postgres', $_[0]); }
+
+# Attributes from test/data, by the rows' numbers.
+sub load_attributes
+{
+	open(my $in, '<:raw', "$ENV{ANN_TREE}/test/data/attributes.npy") or die "cannot open attributes.npy: $!";
+	read($in, my $head, 10);
+	my ($magic, $major, $header_bytes) = unpack('a6 C x v', $head);
+	read($in, my $header, $header_bytes);
+	$header =~ /'descr':\s*'<i4'.*'fortran_order':\s*False.*'shape':\s*\(10000, 15\)/ or die "header not understood: $header";
+	my $file = $PostgreSQL::Test::Utils::tmp_check . '/attributes.copy';
+	open(my $out, '>', $file) or die "cannot write $file: $!";
+	for my $id (0 .. 9999)
+	{
+		read($in, my $row, 60) == 60 or die 'attributes.npy is too short';
+		my ($section, $kb, $depends, @tags) = unpack('l<*', $row);
+		print $out join("\t", $id, $section, $kb, $depends, '{' . join(',', grep { $_ >= 0 } @tags) . '}'), "\n";
+	}
+	close($out);
+	sql('CREATE TABLE attributes (id int PRIMARY KEY, section int, kb int, depends int2, tags int[])');
+	sql("\\copy attributes from '$file'");
+	unlink($file);
+	return;
+}
+
+load_base($node, 0, undef);
+load_queries($node, 200);
+load_attributes();
+sql(q{
+CREATE TABLE items AS SELECT id, v, 'section ' || section AS section, kb, depends, (SELECT coalesce(array_agg('tag ' || t), '{}') FROM unnest(tags) t) AS tags,
+    kb / 100.0 AS price, timestamptz '2024-01-01' + kb % 4000 * interval '1 hour' AS made, kb % 3 = 0 AS even
+  FROM base JOIN attributes USING (id);
+UPDATE items SET section = NULL WHERE id % 41 = 0;
+UPDATE items SET kb = NULL, price = NULL WHERE id % 37 = 0;
+VACUUM (FULL, ANALYZE) items;
+CREATE TABLE whole AS SELECT row_number() OVER (ORDER BY id) - 1 AS number, items.* FROM items WHERE section IS NOT NULL AND kb IS NOT NULL;
+ALTER TABLE whole ADD PRIMARY KEY (number);
+
+-- a condition that some row meets, with that row's values
+CREATE FUNCTION condition() RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+  r whole;
+  other whole;
+  dice int := floor(random() * 15);
+  n int := (SELECT count(*) FROM whole);
+  a int := floor(random() * n);
+  b int := floor(random() * n);
+BEGIN
+  SELECT * INTO STRICT r FROM whole WHERE number = a;
+  SELECT * INTO STRICT other FROM whole WHERE number = b;
+  RETURN CASE dice
+    WHEN 0 THEN format('section = %L', r.section) WHEN 1 THEN format('section IN (%L, %L)', r.section, other.section)
+    WHEN 2 THEN format('kb BETWEEN %s AND %s', least(r.kb, other.kb), greatest(r.kb, other.kb)) WHEN 3 THEN format('kb < %s', r.kb)
+    WHEN 4 THEN format('depends >= %s', r.depends) WHEN 5 THEN format('depends = %s', r.depends)
+    WHEN 6 THEN format('tags && %L', other.tags || r.tags[1:1]) WHEN 7 THEN format('tags @> %L', r.tags[1:2])
+    WHEN 8 THEN format('price > %s', r.price) WHEN 9 THEN format('made >= %L AND made < %L', r.made, r.made + interval '30 days')
+    WHEN 10 THEN 'section IS NOT NULL' WHEN 11 THEN 'kb IS NULL' WHEN 12 THEN CASE WHEN a % 2 = 0 THEN 'even' ELSE 'NOT even' END
+    WHEN 13 THEN format('kb <> %s', r.kb) ELSE format('kb > %s::int8', other.kb) END;
+END $$;
+CREATE FUNCTION conjunction() RETURNS text LANGUAGE sql AS $$
+  SELECT string_agg(condition(), ' AND ') FROM generate_series(1, 1 + floor(random() * 3)::int) $$;
+
+-- what is found of the k nearest rows that meet the conditions
+CREATE FUNCTION judge(conditions text, q vector, k int, OUT wanted int, OUT found int, OUT hits int, OUT passing int) LANGUAGE plpgsql AS $$
+DECLARE
+  farthest float8;
+BEGIN
+  PERFORM set_config('enable_seqscan', 'on', true), set_config('enable_sort', 'on', true), set_config('enable_indexscan', 'off', true);
+  EXECUTE format('WITH near AS MATERIALIZED (SELECT v <=> $1 AS d FROM items WHERE %s)
+    SELECT count(*), max(d), (SELECT count(*) FROM near) FROM (SELECT d FROM near ORDER BY d LIMIT $2) n', conditions) INTO wanted, farthest, passing USING q, k;
+  PERFORM set_config('enable_seqscan', 'off', true), set_config('enable_sort', 'off', true), set_config('enable_indexscan', 'on', true);
+  EXECUTE format('SELECT count(DISTINCT id), count(*) FILTER (WHERE d <= $3 + 1e-6)
+    FROM (SELECT id, v <=> $1 AS d FROM items WHERE %s ORDER BY v <=> $1 LIMIT $2) n', conditions) INTO found, hits USING q, k, farthest;
+END $$});
+
+my $columns = 'v vector_cosine_ops, section, kb, depends, tags, price, made, even';
+
+# So many conjunctions, each with a query.
+sub judge
+{
+	my ($name, $n, $seed) = @_;
+	my ($asked, $short, $recall, $poor, $few) = split /\|/, sql(qq{
+SELECT setseed($seed);
+CREATE TEMP TABLE asked AS SELECT i, conjunction() AS conditions FROM generate_series(1, $n) i;
+CREATE TEMP TABLE judged AS SELECT a.i, conditions, j.* FROM asked a JOIN query ON query.id = a.i % 200 CROSS JOIN LATERAL judge(conditions, query.v, 10) j;
+SELECT count(*), count(*) FILTER (WHERE found <> wanted), sum(hits)::float8 / greatest(sum(wanted), 1),
+  count(*) FILTER (WHERE hits < 0.6 * wanted), count(*) FILTER (WHERE passing BETWEEN 1 AND 100) FROM judged;
+SELECT format(E'\\n%s of %s: %s', found, wanted, conditions) FROM judged WHERE found <> wanted OR hits < 0.6 * wanted LIMIT 10}) =~ s/^\n+//r;
+	is($asked, $n, "$name: $n conjunctions, $few of which 1 to 100 rows meet");
+	is($short, 0, "$name: none gives too few rows");
+	cmp_ok($recall, '>=', 0.95, "$name: recall $recall");
+	cmp_ok($poor, '<=', $n / 100, "$name: $poor find less than six of ten");
+	return;
+}
+
+my @methods = split /\n/, sql(q{SELECT amname FROM pg_am WHERE amname IN ('hnsw', 'ivf') AND pg_indexam_has_property(oid, 'can_multi_col') ORDER BY 1});
+for my $method (@methods)
+{
+	sql("CREATE INDEX items_v ON items USING $method ($columns)");
+	is_intact($node, 'items_v', "$method: intact");
+	like(sql("SET enable_seqscan = off; EXPLAIN SELECT id FROM items WHERE section = 'section 3' AND kb < 100 ORDER BY v <=> (SELECT v FROM query WHERE id = 1)"),
+		qr/Index Cond: \(\(section = .*AND \(kb < /, "$method: by the index");
+	judge("$method, built", 1000, 0.1);
+
+	# Attributes change, rows come and go; then all that was dead is vacuumed.
+	sql("UPDATE items SET kb = kb + 7, depends = depends + 1 WHERE id % 3 = 0");
+	sql("UPDATE items SET section = 'section ' || id % 30, even = NOT even WHERE id % 4 = 0");
+	sql('CREATE TABLE again AS SELECT * FROM items WHERE id % 5 = 2');
+	sql('DELETE FROM items WHERE id % 5 = 2');
+	judge("$method, changed", 100, 0.2);
+	sql('VACUUM (INDEX_CLEANUP ON) items');
+	is_intact($node, 'items_v', "$method: intact after a vacuum");
+	sql('INSERT INTO items SELECT * FROM again; DROP TABLE again');
+	is_intact($node, 'items_v', "$method: intact after inserts");
+	judge("$method, vacuumed and filled again", 200, 0.3);
+	sql('DROP INDEX items_v');
+}
+$node->stop;
+done_testing();
