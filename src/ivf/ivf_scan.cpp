@@ -71,11 +71,18 @@ bool IsPastRange(const ScanState& s) {
   return s.emission.PastRange() && s.rest_least > s.aim.within;
 }
 
-// Whether then no others are to be looked at: an adaptive round has looked for more rows than there
-// were, a round of `probes` lists has brought none.
+// Whether then no others are to be looked at: an adaptive round has looked for twice as many rows
+// as there were, a round of `probes` lists has brought none.
 bool IsRangeDone(const ScanState& s) {
   if (s.has_dropped && s.dropped <= s.aim.within) return false;
-  return s.settings.probes <= 0 || s.settled == s.settled_before || !MayProbe(s);
+  if (!MayProbe(s)) return true;
+  return s.settings.probes > 0 ? s.settled == s.settled_before : s.settled <= s.target / 2;
+}
+
+// The next round looks for twice as many rows.
+void RaiseTarget(ScanState& s) {
+  s.target = std::max(s.target * 2, s.settled + 1);
+  NoteAllKeys(s);
 }
 
 // Makes rows pending. False: the scan is at its end.
@@ -88,8 +95,7 @@ bool NextRows(IndexScanDesc scan) {
   for (;;) {
     if (s.first_round) NextRound(s);
     if (source.IsRoundOver()) {
-      s.target = std::max(s.target * 2, s.settled + 1);
-      NoteAllKeys(s);
+      RaiseTarget(s);
       NextRound(s);
     }
     FeedRest(s);
@@ -107,6 +113,7 @@ bool NextRows(IndexScanDesc scan) {
       s.read.clear();
     }
     if (!MayProbe(s)) break;
+    if (past && s.settings.probes <= 0) RaiseTarget(s);
     NextRound(s);
   }
   if (!s.held_sorted) s.emission.SortHeld();
