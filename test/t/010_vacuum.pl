@@ -53,7 +53,8 @@ is_sound('base', 'half deleted');
 is(stat_of('base_v', 'dead_slots'), 0, 'half deleted: no node is left dead');
 is(stat_of('base_v', 'rows'), sql('SELECT count(*) FROM base'), 'half deleted: the index holds what the table holds');
 sql('CREATE TABLE fresh AS TABLE base; CREATE INDEX fresh_v ON fresh USING hnsw (v vector_cosine_ops)');
-my ($after, $fresh) = (recall($node, 'base', '<=>', 10), recall($node, 'fresh', '<=>', 10));
+# A small ef shows what the lists are worth: at the default a vacuum that puts nobody in the places of the dead costs .009.
+my ($after, $fresh) = map { sql("SET hnsw.ef_search = 20; SELECT recall('$_', '<=>', 10)") } 'base', 'fresh';
 cmp_ok($after, '>=', $fresh - 0.01, "half deleted: recall\@10 $after, fresh $fresh");
 
 sql('DELETE FROM base WHERE id > 9 AND id < 3990; VACUUM (INDEX_CLEANUP ON) base');
