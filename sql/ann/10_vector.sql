@@ -23,12 +23,17 @@ CREATE FUNCTION vector_send(vector) RETURNS bytea
   AS 'MODULE_PATHNAME', 'ann_vector_send' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1;
 COMMENT ON FUNCTION vector_send(vector) IS 'I/O';
 
+CREATE FUNCTION vector_subscript(internal) RETURNS internal
+  AS 'MODULE_PATHNAME', 'ann_vector_subscript' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1;
+COMMENT ON FUNCTION vector_subscript(internal) IS 'subscripting';
+
 CREATE TYPE vector (
   INPUT = vector_in,
   OUTPUT = vector_out,
   TYPMOD_IN = vector_typmod_in,
   RECEIVE = vector_recv,
   SEND = vector_send,
+  SUBSCRIPT = vector_subscript,
   STORAGE = external
 );
 

@@ -23,12 +23,17 @@ CREATE FUNCTION halfvec_send(halfvec) RETURNS bytea
   AS 'MODULE_PATHNAME', 'ann_halfvec_send' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1;
 COMMENT ON FUNCTION halfvec_send(halfvec) IS 'I/O';
 
+CREATE FUNCTION halfvec_subscript(internal) RETURNS internal
+  AS 'MODULE_PATHNAME', 'ann_halfvec_subscript' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1;
+COMMENT ON FUNCTION halfvec_subscript(internal) IS 'subscripting';
+
 CREATE TYPE halfvec (
   INPUT = halfvec_in,
   OUTPUT = halfvec_out,
   TYPMOD_IN = halfvec_typmod_in,
   RECEIVE = halfvec_recv,
   SEND = halfvec_send,
+  SUBSCRIPT = halfvec_subscript,
   STORAGE = external
 );
 
