@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "cluster/nearest.hpp"
 #include "core/beam.hpp"
 #include "core/rng.hpp"
 #include "core/vec.hpp"
@@ -37,7 +36,6 @@ class Calibration {
         n_(static_cast<uint32_t>(std::min(what.row_count, kMostRows))),
         dims_(what.space.dims()),
         is_ip_(what.space.metric() == quant::Metric::kInnerProduct),
-        lists_of_(Alloc(context)),
         order_(Alloc(context)),
         starts_(Alloc(context)),
         squares_(Alloc(context)),
@@ -48,12 +46,11 @@ class Calibration {
         probes_(Alloc(context)),
         top_(Alloc(context)),
         streaks_(Alloc(context)),
-        others_(Alloc(context)),
-        context_(context) {}
+        others_(Alloc(context)) {}
 
-  uint32_t Run(const cluster::Progress& progress) {
+  uint32_t Run() {
     if (what_.lists < 2 || n_ <= 2 * kFirstTarget) return kLeastPatience;
-    GroupRows(progress);
+    GroupRows();
     Rng rng(what_.lists);
     for (uint32_t batch = 0; batch < kBatches; ++batch) {
       TakeQueries(rng);
@@ -81,21 +78,14 @@ class Calibration {
   const float* RowAt(uint32_t row) const { return what_.rows + size_t{row} * dims_; }
 
   // The rows by list.
-  void GroupRows(const cluster::Progress& progress) {
-    lists_of_.resize(n_);
+  void GroupRows() {
     squares_.resize(n_);
-    const cluster::CentroidTable table(
-        what_.centroids, what_.lists, dims_,
-        AllocAligned(context_, cluster::CentroidTable::Bytes(what_.lists, dims_)),
-        AllocAligned(context_, cluster::CentroidTable::ScratchBytes(what_.lists)));
-    table.Fill(progress);
-    table.Nearest(what_.rows, n_, lists_of_.data(), squares_.data(), progress);
     starts_.resize(what_.lists + 1, 0);
-    for (uint32_t list : lists_of_) ++starts_[list + 1];
+    for (uint32_t row = 0; row < n_; ++row) ++starts_[what_.lists_of[row] + 1];
     for (uint32_t list = 0; list < what_.lists; ++list) starts_[list + 1] += starts_[list];
     order_.resize(n_);
     VecOf<uint32_t, Alloc> at(starts_);
-    for (uint32_t row = 0; row < n_; ++row) order_[at[lists_of_[row]]++] = row;
+    for (uint32_t row = 0; row < n_; ++row) order_[at[what_.lists_of[row]]++] = row;
     for (uint32_t row = 0; row < n_; ++row) {
       squares_[row] = static_cast<float>(simd::Floats().squared_norm(RowAt(row), dims_));
     }
@@ -140,7 +130,7 @@ class Calibration {
       }
     }
     for (uint32_t query = 0; query < kBatch; ++query) {
-      const uint32_t self = selves_[query], list = lists_of_[self];
+      const uint32_t self = selves_[query], list = what_.lists_of[self];
       for (uint32_t at = starts_[list]; at < starts_[list + 1]; ++at) {
         if (order_[at] == self) Keys(query)[at] = INFINITY;
       }
@@ -177,7 +167,7 @@ class Calibration {
       list_keys_[list] = Key(query, what_.centroids + size_t{list} * dims_);
       probes_[list] = list;
     }
-    const uint32_t own = lists_of_[selves_[query]];
+    const uint32_t own = what_.lists_of[selves_[query]];
     const float rows = static_cast<float>(starts_[own + 1] - starts_[own]);
     const float* self = RowAt(selves_[query]);
     others_.resize(dims_);
@@ -215,12 +205,11 @@ class Calibration {
   uint32_t n_;
   uint32_t dims_;
   bool is_ip_;
-  VecOf<uint32_t, Alloc> lists_of_;  // by row
-  VecOf<uint32_t, Alloc> order_;     // rows by list
-  VecOf<uint32_t, Alloc> starts_;    // by list, in order_
-  VecOf<float, Alloc> squares_;      // by row
-  VecOf<float, Alloc> keys_;         // by query, and place in order_
-  uint32_t selves_[kBatch];          // the rows that are the queries
+  VecOf<uint32_t, Alloc> order_;   // rows by list
+  VecOf<uint32_t, Alloc> starts_;  // by list, in order_
+  VecOf<float, Alloc> squares_;    // by row
+  VecOf<float, Alloc> keys_;       // by query, and place in order_
+  uint32_t selves_[kBatch];        // the rows that are the queries
   VecOf<float, Alloc> queries_;
   VecOf<float, Alloc> panel_;
   float half_norms_[kBatch];
@@ -229,14 +218,12 @@ class Calibration {
   VecOf<Found, Alloc> top_;
   VecOf<float, Alloc> streaks_;  // of each of the nearest rows, over all queries
   VecOf<float, Alloc> others_;   // the centroid of all others of a list
-  MemoryContext context_;
 };
 
 }  // namespace
 
-uint32_t CalibratePatience(const Calibrated& what, const cluster::Progress& progress,
-                           MemoryContext context) {
-  return Calibration(what, context).Run(progress);
+uint32_t CalibratePatience(const Calibrated& what, MemoryContext context) {
+  return Calibration(what, context).Run();
 }
 
 }  // namespace ann::ivf

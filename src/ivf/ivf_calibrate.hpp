@@ -42,6 +42,7 @@ inline float IdleShare(uint32_t passed, uint32_t rows) {
 struct Calibrated {
   const quant::WorkSpace& space;
   const float* rows;
+  const uint32_t* lists_of;  // by row, the nearest list
   uint64_t row_count;
   double table_rows;  // that the rows are a sample of
   const float* centroids;
@@ -50,7 +51,6 @@ struct Calibrated {
 
 // The least patience with which searches for rows of the sample find .975 of their ten nearest
 // among the others. Memory: of `context`.
-uint32_t CalibratePatience(const Calibrated& what, const cluster::Progress& progress,
-                           MemoryContext context);
+uint32_t CalibratePatience(const Calibrated& what, MemoryContext context);
 
 }  // namespace ann::ivf

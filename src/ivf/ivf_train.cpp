@@ -129,6 +129,7 @@ size_t Training::Bytes(const IvfMeta& meta, const TrainingPlan& plan) {
   cluster::Carver carver(nullptr);
   carver.Take<Header>(1);
   carver.Take<float>(plan.sample * meta.dims);
+  carver.Take<uint32_t>(plan.sample);
   if (plan.given == nullptr) {
     carver.Take<char>(cluster::KMeans::BlockBytes(ClusteringOf(meta, plan.lists),
                                                   std::max<uint64_t>(plan.sample, 1)));
@@ -153,6 +154,7 @@ Training::Training(void* memory, const FrameMemory& frame, MemoryContext context
   cluster::Carver carver(memory);
   carver.Take<Header>(1);
   floats_ = carver.Take<float>(header_->most * header_->meta.dims);
+  lists_of_ = carver.Take<uint32_t>(header_->most);
   clustering_ = carver.Take<char>(0);
 }
 
@@ -225,9 +227,10 @@ void Training::Run(const Hands& hands, const UserCentroids* given,
   header.shape = PlanFrame(header.meta, lists);
   Table().Fill(progress);
   if (header.shape.lists > 1) {
-    const Calibrated what{Space(),           floats_,     header.rows,
+    if (header.rows > 0) hands.run(hands.context, TrainingStep::kAssign, ChunksOf(header.rows));
+    const Calibrated what{Space(),           floats_,     lists_of_,         header.rows,
                           header.table_rows, Centroids(), header.shape.lists};
-    header.shape.patience = CalibratePatience(what, progress, context_);
+    header.shape.patience = CalibratePatience(what, context_);
   }
   if (IsPq(header.meta) && header.rows > 0) FindCodebook(hands, progress);
 }
@@ -241,6 +244,9 @@ void Training::RunChunk(TrainingStep step, uint32_t chunk, const cluster::Progre
     case TrainingStep::kCluster:
       Clustering().RunChunk(chunk, progress);
       break;
+    case TrainingStep::kAssign:
+      AssignRows(begin, std::min(begin + kChunkRows, header_->rows), progress);
+      break;
     case TrainingStep::kResiduals:
       SubtractCentroids(begin, std::min(begin + kChunkRows, CodebookRows()), progress);
       break;
@@ -248,6 +254,11 @@ void Training::RunChunk(TrainingStep step, uint32_t chunk, const cluster::Progre
       TrainSegment(chunk, progress);
       break;
   }
+}
+
+void Training::AssignRows(uint64_t begin, uint64_t end, const cluster::Progress& progress) {
+  float distances[kChunkRows];
+  Table().Nearest(RowAt(begin), end - begin, lists_of_ + begin, distances, progress);
 }
 
 void Training::FindMean() {

@@ -43,7 +43,7 @@ struct FrameMemory {
 };
 
 // The parts of a training that are cut into chunks, which touch nothing in common.
-enum class TrainingStep : uint32_t { kTransform, kCluster, kResiduals, kSegments };
+enum class TrainingStep : uint32_t { kTransform, kCluster, kAssign, kResiduals, kSegments };
 
 // Who does the chunks of a step: all below `chunks`, each once.
 struct Hands {
@@ -83,6 +83,7 @@ class Training {
   void TransformRows(uint64_t begin, uint64_t end);
   uint32_t FindCentroids(const Hands& hands, const cluster::Progress& progress);
   void FindCodebook(const Hands& hands, const cluster::Progress& progress);
+  void AssignRows(uint64_t begin, uint64_t end, const cluster::Progress& progress);
   void SubtractCentroids(uint64_t begin, uint64_t end, const cluster::Progress& progress);
   void TrainSegment(uint32_t segment, const cluster::Progress& progress);
   const quant::WorkSpace& Space();
@@ -93,6 +94,7 @@ class Training {
 
   Header* header_;
   float* floats_;
+  uint32_t* lists_of_;  // by row, when lists have been found
   void* clustering_;
   FrameMemory frame_;
   MemoryContext context_;
