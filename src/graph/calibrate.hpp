@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <concepts>
 #include <cstdint>
+#include <cstring>
 #include <limits>
 
 #include "core/beam.hpp"
@@ -31,11 +32,8 @@ concept Calibratable = requires(G graph, NodeId id, uint8_t* coded) {
   { graph.ReadCode(id, coded) } -> std::convertible_to<bool>;
 };
 
-// Searches with queries made from a sample of the nodes, as coded, and compares with a scan of all
-// codes. A node itself is too easy a query: real ones lie off the data. With three tenths of its
-// dimensions from another node it is about as hard as they are (ef for .97, real queries / made
-// ones: MiniLM texts 45 / 100, static word embeddings 128 / 128, SIFT 52 / 128; with two tenths 45
-// / 40, 128 / 80, 52 / 64). `interrupt()` is called every few milliseconds.
+// Searches for a sample of the nodes as if they were not there, and compares with a scan of all
+// codes. `interrupt()` is called every few milliseconds.
 template <Calibratable Graph, class Alloc, class Interrupt>
 class Calibration {
  public:
@@ -93,13 +91,19 @@ class Calibration {
   }
 
   void MakeQueries() {
-    prepared_.resize((sampled_ + 1) * prepared_bytes_);
-    uint8_t* foreign = prepared_.data() + sampled_ * prepared_bytes_;
+    prepared_.resize(sampled_ * prepared_bytes_);
     for (uint32_t i = 0; i < sampled_; ++i) {
-      const uint32_t other = (i + 1 + Mix64(i) % (sampled_ - 1)) % sampled_;
-      queries_.push_back(codec_.PrepareMixture(Code(i), Code(other), i,
-                                               prepared_.data() + i * prepared_bytes_, foreign));
+      queries_.push_back(codec_.PrepareCode(Code(i), prepared_.data() + i * prepared_bytes_));
     }
+  }
+
+  // A node with the query's own code is out of reach: a search for it that goes past it would be
+  // too easy, as its list names its nearest.
+  float Key(uint32_t query, const uint8_t* coded) {
+    if (std::memcmp(coded, Code(query), codec_.coded_bytes()) == 0) {
+      return std::numeric_limits<float>::infinity();
+    }
+    return codec_.CodeDistance(queries_[query], coded);
   }
 
   // The kK smallest keys of each query, ascending, by one pass over all codes. Returns how many
@@ -110,7 +114,7 @@ class Calibration {
     graph_.ForCodes([&](const uint8_t* coded) {
       if (++codes % 512 == 0) interrupt_();
       for (uint32_t i = 0; i < sampled_; ++i) {
-        const float key = codec_.CodeDistance(queries_[i], coded);
+        const float key = Key(i, coded);
         float* nearest = Nearest(i);
         if (!(key < nearest[kK - 1])) continue;
         uint32_t at = kK - 1;
@@ -123,7 +127,7 @@ class Calibration {
 
   void Measure(uint32_t query, uint64_t* hits) {
     const float farthest = Nearest(query)[kK - 1];
-    auto score = [&](const uint8_t* coded) { return codec_.CodeDistance(queries_[query], coded); };
+    auto score = [&](const uint8_t* coded) { return Key(query, coded); };
     for (uint32_t s = 0; s < kSteps; ++s) {
       interrupt_();
       graph_.Search(score, kCalibrationSteps[s], beam_, visited_);

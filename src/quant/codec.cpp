@@ -328,23 +328,6 @@ CodeQuery Codec::PrepareCode(const uint8_t* coded, void* memory) const {
   return query;
 }
 
-CodeQuery Codec::PrepareMixture(const uint8_t* coded, const uint8_t* other, uint64_t seed,
-                                void* memory, void* foreign_memory) const {
-  CodeQuery query = PrepareCode(coded, memory);
-  const CodeQuery foreign = PrepareCode(other, foreign_memory);
-  // The values are bytes at the start of `memory`, signed or not.
-  uint8_t* values = static_cast<uint8_t*>(memory);
-  const uint8_t* others = is_l1() ? foreign.grid : reinterpret_cast<const uint8_t*>(foreign.values);
-  Rng rng(seed);
-  int32_t sum = 0;
-  for (size_t i = 0; i < params_.dims; ++i) {
-    if (rng.NextUnit() <= 0.3) values[i] = others[i];
-    sum += static_cast<int8_t>(values[i]);
-  }
-  query.sum = static_cast<float>(sum);
-  return query;
-}
-
 // <y, q> of the traversal code and the coarse query.
 float Codec::Dot(const SearchQuery& query, const uint8_t* coded) const {
   int32_t dot = dot_(coded + factor_bytes_, query.coarse, code_bytes_);

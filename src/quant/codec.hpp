@@ -117,10 +117,6 @@ class Codec {
   // `memory`: QueryBytes, 8-aligned.
   SearchQuery PrepareQuery(const float* x, void* memory) const;
   CodeQuery PrepareCode(const uint8_t* coded, void* memory) const;
-  // A query that is not in the data: `coded` with three tenths of its dimensions, chosen by `seed`,
-  // from `other`. `memory`, `foreign_memory`: as for PrepareCode; the latter is free again.
-  CodeQuery PrepareMixture(const uint8_t* coded, const uint8_t* other, uint64_t seed, void* memory,
-                           void* foreign_memory) const;
 
   // The key from the traversal code alone: all that walking the graph computes.
   float Key(const SearchQuery& query, const uint8_t* coded) const;

@@ -1,5 +1,6 @@
 // Calibration over graphs made for it: ids with holes, and searches that find just so much.
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <vector>
 
@@ -62,6 +63,9 @@ class Scattered {
     std::vector<Candidate> all;
     for (NodeId i = 0; i < codes_.size(); ++i) all.push_back({score(codes_[i].data()), i});
     std::sort(all.begin(), all.end(), Nearer);
+    // The query itself, and nothing else, is out of reach.
+    EXPECT_TRUE(std::isinf(all.back().key));
+    EXPECT_FALSE(std::isinf(all[all.size() - 2].key));
     const bool misses = ef < enough && searches % 10 < poor;
     beam.Reset(ef);
     for (size_t i = misses ? 1 : 0; i < all.size(); ++i) beam.Insert(all[i]);
