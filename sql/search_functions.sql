@@ -1,4 +1,4 @@
--- Functions that searches are made of: fused ranks, recommendation, diversity; and the statements that README gives for
+-- Functions that searches are made of: fused ranks, recommendation, diversity; and the statements that RECIPES.md gives for
 -- hybrid search and the best rows of each category.
 \set SHOW_CONTEXT never
 CREATE FUNCTION random_vector(dims int) RETURNS vector

@@ -1,5 +1,5 @@
 // What searches are made of beside distances: ranks that are fused, examples to be like and unlike,
-// answers that do not repeat themselves. Formulas: README, "Search functions".
+// answers that do not repeat themselves. Formulas: RECIPES.md.
 #include <algorithm>
 #include <cmath>
 #include <cstring>

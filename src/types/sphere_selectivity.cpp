@@ -24,8 +24,8 @@ namespace ann::types {
 
 namespace {
 
-// Where nothing is known: what the server takes for a range of a column without statistics.
-constexpr double kUnknown = DEFAULT_RANGE_INEQ_SEL;
+// Where nothing is known: as contjoinsel, which estimates joins by these operators.
+constexpr double kUnknown = 0.001;
 // So many of the sample within tell enough.
 constexpr size_t kEnoughWithin = 10;
 // So many of the nearest give the exponent.
