@@ -191,7 +191,9 @@ inline format::RecordsHeader* RecordsOn(char* page) {
 // file has pages, which may have grown meanwhile: it runs in a circle.
 class ChainGuard {
  public:
-  explicit ChainGuard(Relation rel) : rel_(rel), most_(RelationGetNumberOfBlocks(rel)) {}
+  explicit ChainGuard(Relation rel) : ChainGuard(rel, RelationGetNumberOfBlocks(rel)) {}
+  // `blocks`: pages that the file had some time ago.
+  ChainGuard(Relation rel, BlockNumber blocks) : rel_(rel), most_(blocks) {}
   void Pass(BlockNumber block) {
     if (passed_++ == most_) LookAgain(block);
   }

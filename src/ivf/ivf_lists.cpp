@@ -25,6 +25,8 @@ namespace {
 
 // Pages of the next list that are asked for ahead, and of the table's rows.
 constexpr uint32_t kPrefetchPages = 64;
+// Of one row in so many that passes, or fewer, the records are not asked for ahead.
+constexpr uint32_t kSparse = 8;
 
 }  // namespace
 
@@ -298,6 +300,17 @@ uint32_t AddCandidate(ScanState& s, float key, uint32_t segment, const format::T
   return id;
 }
 
+// Of the list being read. Many have no row that passes.
+const quant::ListContext& ContextOf(ScanState& s) {
+  ReadList& read = s.read.back();
+  if (s.x != nullptr && !read.prepared) {
+    const Frame& frame = *s.view->frame;
+    read.context = frame.codec.PrepareList(s.query, frame.Centroid(read.list));
+    read.prepared = true;
+  }
+  return read.context;
+}
+
 // The rows of a code page, which is locked (L3).
 void ReadSegment(ScanState& s, const pg::PageRef& page) {
   const IndexView& view = *s.view;
@@ -305,7 +318,6 @@ void ReadSegment(ScanState& s, const pg::PageRef& page) {
   CheckSegment(view, page);
   const quant::ListCodec& codec = view.frame->codec;
   const uint32_t read = static_cast<uint32_t>(s.read.size() - 1);
-  const quant::ListContext& context = s.read[read].context;
   const uint32_t at = static_cast<uint32_t>(s.segments.size());
   s.segments.push_back({read, page.block});
   const bool staged = codec.second_bytes() > 0;
@@ -317,6 +329,7 @@ void ReadSegment(ScanState& s, const pg::PageRef& page) {
     const uint32_t rows = RowsOfBlock(view, segment->rows, block);
     const uint32_t scanned = RowsToScan(s, page, block, rows);
     if (scanned == 0) continue;
+    const quant::ListContext& context = ContextOf(s);
     const uint8_t* codes = CodesOn(view, page.page, block);
     if (s.x != nullptr && view.meta.code_place == format::CodePlace::kRows) {
       codes = Assemble(s, codes, rows);
@@ -465,7 +478,7 @@ bool ReadChain(ScanState& s, const format::ListEntry& entry) {
   const ReadList& list = s.read.back();
   BlockNumber block = entry.head;
   s.list_rows = s.list_passed = 0;
-  ChainGuard guard(s.view->rel);
+  ChainGuard guard(s.view->rel, s.blocks);
   while (block != 0) {
     CHECK_FOR_INTERRUPTS();
     guard.Pass(block);
@@ -499,7 +512,25 @@ bool ReadEntryPinned(ScanState& s, uint32_t list, format::ListEntry* entry) {
          entry->revision <= s.view->revision();
 }
 
-// Asks for the pages of the list that comes next.
+// What a filter reads of a code page that is in memory goes to the caches: a list of which no row
+// passes costs little but waiting for these lines.
+void FetchAttributes(ScanState& s, BlockNumber block, uint32_t rows) {
+  constexpr uint32_t kLine = 64;
+  const char* page = s.reader.Guess(block);
+  if (page == nullptr) return;
+  const format::IvfLayout& layout = s.view->layout;
+  const uint32_t block_rows = s.view->meta.block_rows;
+  __builtin_prefetch(page);
+  __builtin_prefetch(page + format::kPageSize - kLine);
+  for (uint32_t b = 0; b < s.view->meta.blocks_per_page && b * block_rows < rows; ++b) {
+    __builtin_prefetch(page + layout.BlockAt(b));
+    for (uint32_t at = layout.AttributesAt(b); at < layout.CodesAt(b); at += kLine) {
+      __builtin_prefetch(page + at);
+    }
+  }
+}
+
+// Asks for the pages of the list that comes next; where few rows pass, not for their records.
 void Prefetch(ScanState& s) {
   uint32_t list;
   s.ahead = ~uint32_t{0};
@@ -509,8 +540,15 @@ void Prefetch(ScanState& s) {
   // Nobody has looked at what it says yet.
   if (entry.head == 0 || entry.head >= s.blocks) return;
   const uint32_t pages = std::min({std::max(entry.run, 1u), kPrefetchPages, s.blocks - entry.head});
-  for (uint32_t i = 0; i < pages; ++i) {
+  const bool sparse = s.list_passed < s.list_rows / kSparse;
+  const uint32_t step = sparse ? 1u + s.view->meta.record_pages : 1;
+  uint32_t rows = entry.live + entry.dead;
+  for (uint32_t i = 0; i < pages; i += step) {
     const BlockNumber block = entry.head + i;
+    if (sparse && s.filter != nullptr) {
+      FetchAttributes(s, block, rows);
+      rows -= std::min(rows, s.view->layout.segment_rows());
+    }
     if (s.reader.Knows(block)) continue;
     const PrefetchBufferResult found = PrefetchBuffer(s.view->rel, MAIN_FORKNUM, block);
     if (BufferIsValid(found.recent_buffer)) s.reader.Remember(block, found.recent_buffer);
@@ -557,14 +595,10 @@ void Forget(ScanState& s) {
 
 // Reads the next list and publishes it. False: lists have changed, all starts again.
 bool ReadNext(ScanState& s, bool* improved) {
-  const Frame& frame = *s.view->frame;
   uint32_t list = 0;
   s.order.Peek(&list);
   if (s.again) SortSettled(s);
-  s.read.push_back({list, 0, {}});
-  if (s.x != nullptr) {
-    s.read.back().context = frame.codec.PrepareList(s.query, frame.Centroid(list));
-  }
+  s.read.push_back({list, 0, false, {}});
   const float least = Threshold(s);
   s.top_before.assign(s.top.begin(), s.top.end());
   uint32_t seen_generation = 0;

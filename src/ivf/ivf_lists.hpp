@@ -45,7 +45,8 @@ struct RestBlock {
 struct ReadList {
   uint32_t list;
   uint32_t generation;
-  quant::ListContext context;
+  bool prepared;
+  quant::ListContext context;  // if prepared
 };
 
 struct ScanState {
