@@ -47,11 +47,11 @@ SELECT plan_of($$SELECT id FROM shop WHERE NOT flag ORDER BY v <-> '[1,2,3,4,5,6
 SELECT plan_of($$SELECT id FROM shop WHERE flag IS TRUE ORDER BY v <-> '[1,2,3,4,5,6,7,8]' LIMIT 10$$);
 SELECT plan_of($$SELECT id FROM shop WHERE flag IS NOT TRUE ORDER BY v <-> '[1,2,3,4,5,6,7,8]' LIMIT 10$$);
 SELECT plan_of($$SELECT id FROM shop WHERE 5 > inside AND inside IS NOT NULL ORDER BY v <-> '[1,2,3,4,5,6,7,8]' LIMIT 10$$);
-SELECT plan_of($$SELECT id FROM shop WHERE flag AND beside < 1000 ORDER BY v <-> '[1,2,3,4,5,6,7,8]' LIMIT 10$$);
-SELECT plan_of($$SELECT id FROM shop WHERE beside < 300 OR beside > 19800 ORDER BY v <-> '[1,2,3,4,5,6,7,8]' LIMIT 10$$);
-SELECT plan_of($$SELECT id FROM shop WHERE beside < 300 AND nowhere > 3 AND now() > '2000-01-01' ORDER BY v <-> '[1,2,3,4,5,6,7,8]' LIMIT 10$$);
+SELECT plan_of($$SELECT id FROM shop WHERE flag AND beside < 8000 ORDER BY v <-> '[1,2,3,4,5,6,7,8]' LIMIT 10$$);
+SELECT plan_of($$SELECT id FROM shop WHERE beside < 800 OR beside > 19200 ORDER BY v <-> '[1,2,3,4,5,6,7,8]' LIMIT 10$$);
+SELECT plan_of($$SELECT id FROM shop WHERE beside < 2000 AND nowhere > 3 AND now() > '2000-01-01' ORDER BY v <-> '[1,2,3,4,5,6,7,8]' LIMIT 10$$);
 SET enable_bitmapscan = off;
-SELECT * FROM plan_of($$SELECT id FROM shop WHERE beside < 300 ORDER BY v <-> '[1,2,3,4,5,6,7,8]' LIMIT 10$$) p WHERE p ~ 'Custom';
+SELECT * FROM plan_of($$SELECT id FROM shop WHERE beside < 2000 ORDER BY v <-> '[1,2,3,4,5,6,7,8]' LIMIT 10$$) p WHERE p ~ 'Custom';
 RESET enable_bitmapscan;
 
 -- no LIMIT, or a long one: a sort
@@ -81,7 +81,7 @@ INSERT INTO label SELECT i, 'label ' || i FROM generate_series(1, 20000) i;
 ANALYZE asked, label;
 SELECT plan_of($$SELECT a.id, s.id FROM asked a, LATERAL (SELECT id FROM shop WHERE inside = a.at ORDER BY v <-> a.v LIMIT 3) s$$);
 SELECT plan_of($$SELECT a.id, s.id FROM asked a, LATERAL (SELECT id FROM shop WHERE inside < 2000 ORDER BY v <-> a.v LIMIT 3) s$$);
-SELECT plan_of($$SELECT a.id, s.id FROM asked a, LATERAL (SELECT id FROM shop WHERE beside < 300 ORDER BY v <-> a.v LIMIT 3) s$$);
+SELECT plan_of($$SELECT a.id, s.id FROM asked a, LATERAL (SELECT id FROM shop WHERE beside < 1000 ORDER BY v <-> a.v LIMIT 3) s$$);
 SELECT plan_of($$SELECT s.id, name FROM shop s JOIN label USING (id) WHERE inside < 2000 ORDER BY v <-> '[1,2,3,4,5,6,7,8]' LIMIT 10$$);
 
 -- partitioned tables, the key of partitions in the index and not
@@ -94,7 +94,7 @@ CREATE INDEX ON parted (beside);
 ANALYZE parted;
 SELECT plan_of($$SELECT id FROM parted WHERE part = 1 ORDER BY v <-> '[1,2,3,4,5,6,7,8]' LIMIT 10$$);
 SELECT plan_of($$SELECT id FROM parted WHERE part IN (0, 1) ORDER BY v <-> '[1,2,3,4,5,6,7,8]' LIMIT 10$$);
-SELECT plan_of($$SELECT id FROM parted WHERE beside < 400 ORDER BY v <-> '[1,2,3,4,5,6,7,8]' LIMIT 10$$);
+SELECT plan_of($$SELECT id FROM parted WHERE beside < 1200 ORDER BY v <-> '[1,2,3,4,5,6,7,8]' LIMIT 10$$);
 DROP TABLE parted;
 CREATE TABLE parted (id int, part int, inside int, v vector(8)) PARTITION BY LIST (part);
 CREATE TABLE parted_0 PARTITION OF parted FOR VALUES IN (0);

@@ -139,7 +139,7 @@ BEGIN
   END LOOP;
 END $$;
 \c
-EXPLAIN (COSTS OFF) SELECT id FROM wide WHERE a < 300 ORDER BY v <-> '[1,1,1,1]' LIMIT 10;
+EXPLAIN (COSTS OFF) SELECT id FROM wide WHERE a < 1500 ORDER BY v <-> '[1,1,1,1]' LIMIT 10;
 
 -- Row-level security: conditions of users that might tell of hidden rows see none of them, neither through an index nor
 -- in a set of whole pages.
@@ -149,6 +149,7 @@ BEGIN
   RETURN true;
 END $$;
 CREATE ROLE ann_tenant;
+SET enable_sort = off;
 CREATE TABLE tenants (id int, tenant int, secret int, word text, amount numeric, v vector(4));
 INSERT INTO tenants SELECT i, i / 100, CASE WHEN i / 100 = 3 THEN i % 10 ELSE 13 END, 'w' || i % 10, i % 10, random_vector(4 + 0 * i)
   FROM generate_series(1, 10000) i;
@@ -174,7 +175,6 @@ RESET ROLE;
 SELECT nodes_of($$SELECT id FROM tenants WHERE amount IN (3, 5) ORDER BY v <-> '[1,1,1,1]' LIMIT 5$$);
 DROP INDEX tenants_v;
 CREATE INDEX tenants_v ON tenants USING hnsw (v vector_l2_ops);
-SET enable_sort = off;
 SET ROLE ann_tenant;
 SELECT nodes_of($$SELECT id FROM tenants WHERE tells(secret) AND word ~<~ 'w3' ORDER BY v <-> '[1,1,1,1]' LIMIT 5$$);
 SELECT count(*) FROM (SELECT id FROM tenants WHERE tells(secret) ORDER BY v <-> '[1,1,1,1]' LIMIT 200) s;

@@ -29,6 +29,8 @@ IndexPath* MakePath(PlannerInfo* root, const OrderedScan& scan);
 
 // The best bitmap of the table's other indexes for the query's conditions; null: there is none.
 BitmapHeapPath* BitmapOfOthers(PlannerInfo* root, RelOptInfo* rel);
+// Adds the scan of the table by that bitmap at the cost that it has when its pages are cached.
+void AddCachedBitmapScan(PlannerInfo* root, RelOptInfo* rel, const BitmapHeapPath* bitmap);
 void AddFilterScan(PlannerInfo* root, const OrderedScan& scan, BitmapHeapPath* bitmap);
 void RegisterFilterScan();
 

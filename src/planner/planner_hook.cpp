@@ -40,6 +40,7 @@ void AddPaths(PlannerInfo* root, RelOptInfo* rel) {
   // Paths that are added may displace it.
   IndexPath kept = *ordered;
   BitmapHeapPath* bitmap = BitmapOfOthers(root, rel);
+  if (bitmap != nullptr) AddCachedBitmapScan(root, rel, bitmap);
   ListCell* cell;
   foreach (cell, rel->indexlist) {
     IndexOptInfo* index = lfirst_node(IndexOptInfo, cell);
