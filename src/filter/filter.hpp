@@ -31,6 +31,16 @@ class Filter {
   bool empty() const { return !never_ && asked_ == 0; }
   const AreaLayout& layout() const { return layout_; }
 
+  // Calls visit(data, bytes) for what the tests read of an area.
+  template <class Visit>
+  void ForColumns(const char* area, uint32_t capacity, Visit&& visit) const {
+    visit(reinterpret_cast<const char*>(layout_.Nulls(area, capacity)), size_t{2} * capacity);
+    for (uint32_t i = 0; i < layout_.count(); ++i) {
+      if ((asked_ >> i & 1) == 0) continue;
+      visit(layout_.Values(area, capacity, i), size_t{layout_.width(i)} * capacity);
+    }
+  }
+
   // --- tests. Of rows that may be changed meanwhile they read the marks before the values.
 
   // Bit i: row first + i passes, or is marked kFurtherRows. `first` is a multiple of 32. Rows from

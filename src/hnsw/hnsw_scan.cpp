@@ -246,11 +246,10 @@ bool NextRound(ScanState& s) {
 
 // --- walking with a filter (README, "Filters") --------------------------------------------------
 
-// Nanoseconds, measured: a column page's masks, and a passing node's code, read in order of ids.
-constexpr double kColumnPageCost = 500;
-constexpr double kSweptNodeCost = 60;
-// A bridging walk wants so many times the results: it meets the passing nodes from the far side.
-constexpr uint32_t kBridgeFactor = 3;
+// Nanoseconds, measured: the masks of a column page, and the code of a node that passes, read in
+// order of ids.
+constexpr double kColumnPageCost = 700;
+constexpr double kSweptNodeCost = 110;
 
 double SweepCost(const ScanState& s) {
   return s.sample.pages * kColumnPageCost + s.sample.rate * s.graph.id_limit() * kSweptNodeCost;
@@ -265,7 +264,6 @@ bool WalkPays(const ScanState& s) {
 // The walk starts again from passing nodes, those it has found and some from anywhere.
 template <class Layer>
 void Bridge(ScanState& s, Layer& layer) {
-  s.round_ef *= kBridgeFactor;
   s.walk.Bridge(s.round_ef);
   NodeId* ids = s.sample.passing;
   uint32_t n = 0;
@@ -299,7 +297,7 @@ bool NextFilteredRound(ScanState& s) {
     const graph::RoundEnd end =
         s.walk.Round(layer, s.visited, max_scored, MemoryLimit(), passes, AllowInterrupts);
     if (end == graph::RoundEnd::kSettled) break;
-    const double bridge = s.round_ef * kBridgeFactor * graph::kExpansionCost;
+    const double bridge = s.round_ef * graph::kExpansionCost;
     if (s.walk.bridging() || s.walk.cost() + bridge > SweepCost(s)) return false;
     Bridge(s, layer);
   }

@@ -60,6 +60,11 @@ class PageGraph {
                     [&](const char* page) { return use(view_->Column(page), at.index); });
   }
 
+  // Where the attributes probably lie that are at `block`, for prefetching only; null: not known.
+  const char* GuessColumn(BlockNumber block) const {
+    const char* page = block < blocks_ ? reader_.Guess(block) : nullptr;
+    return page == nullptr ? nullptr : view_->Column(page);
+  }
   // `use(area)` on the attributes that lie at `block`; false: it is no column page.
   template <class Use>
   bool ReadColumnPage(BlockNumber block, Use&& use) {
