@@ -53,18 +53,22 @@ Shares SharesOf(PlannerInfo* root, const IndexPath* path) {
           clauselist_selectivity(root, far, rel, JOIN_INNER, nullptr)};
 }
 
+// Rows that pass all conditions, those on rows of other tables that the path is given included.
+double PassingRows(const IndexPath* path) {
+  const ParamPathInfo* given = path->path.param_info;
+  return given != nullptr ? given->ppi_rows : path->indexinfo->rel->rows;
+}
+
 struct Taken {
   double rows;
   double share;  // of the scan's cost that the server will charge for them
 };
 
-// `scanned`: all rows that the scan returns; the rows that pass the query's other conditions are
-// rel->rows of them.
+// `scanned`: all rows that the scan returns; PassingRows of them pass the query's other conditions.
 Taken RowsTaken(const PlannerInfo* root, const IndexPath* path, double scanned) {
   if (path->indexorderbys == NIL) return {scanned, 1};
-  const RelOptInfo* rel = path->indexinfo->rel;
   if (root->limit_tuples >= 0) {
-    const double passing = std::clamp(rel->rows / scanned, 1e-9, 1.0);
+    const double passing = std::clamp(PassingRows(path) / scanned, 1e-9, 1.0);
     const double rows = std::clamp(root->limit_tuples / passing, 1.0, scanned);
     return {rows, rows / scanned};
   }
@@ -95,7 +99,8 @@ void EstimateCost(CostModel model, PlannerInfo* root, IndexPath* path, Cost* sta
   const double indexed = std::max(index->tuples, 1.0);
   // Conditions that depend on each other are estimated too low as a product; fewer than the rows
   // that pass all of them it cannot be.
-  const double scanned = std::clamp(std::max(rel->tuples * *selectivity, rel->rows), 1.0, indexed);
+  const double scanned =
+      std::clamp(std::max(rel->tuples * *selectivity, PassingRows(path)), 1.0, indexed);
   const Taken taken = RowsTaken(root, path, scanned);
   // What is too far away is not met, unlike what does not pass for other reasons.
   const double near = std::max(indexed * shares.within, scanned);
