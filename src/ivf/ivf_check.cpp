@@ -39,6 +39,7 @@ enum class Invariant : int {
   kDistinctRows,
   kCodes,
   kSlots,
+  kAttributes,
 };
 
 class Checker {
@@ -252,11 +253,28 @@ class Checker {
              "a row lives that was not written");
       }
       for (uint32_t i = 0; i < n; ++i) {
-        if ((live >> i & 1) != 0)
+        if ((live >> i & 1) != 0) {
           AddRow(block, b * view_->meta.block_rows + i, TidsOn(*view_, other_, b)[i]);
+          CheckAttributes(block, b, i);
+        }
       }
     }
     CheckRecords(list, generation, block, rows);
+  }
+
+  // I11.
+  void CheckAttributes(BlockNumber block, uint32_t b, uint32_t i) {
+    const filter::AreaLayout& layout = view_->attributes;
+    if (layout.count() == 0) return;
+    const uint32_t capacity = format::AttributeCapacity(view_->meta.block_rows);
+    const filter::Row row = layout.Get(AttributesOn(*view_, other_, b), capacity, i);
+    bool sound = row.nulls >> layout.count() == 0 && row.marks == 0;
+    for (uint32_t a = 0; a < layout.count(); ++a) {
+      sound = sound && (!row.IsNull(a) || row.values[a] == filter::Value{});
+    }
+    if (sound) return;
+    Fail(Invariant::kAttributes, block, b * view_->meta.block_rows + i,
+         "attributes that no row has");
   }
 
   // I7.
