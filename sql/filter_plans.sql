@@ -21,6 +21,7 @@ INSERT INTO shop SELECT i, n, n, n, n % 50 = 0, random_vector(8 + 0 * i)
 CREATE INDEX shop_v ON shop USING hnsw (v vector_l2_ops, inside, flag);
 CREATE INDEX shop_beside ON shop (beside);
 ANALYZE shop;
+CREATE FUNCTION slow(int) RETURNS bool LANGUAGE plpgsql COST 2000 AS $$ BEGIN RETURN $1 >= 0; END $$;
 CREATE FUNCTION plans(condition text) RETURNS TABLE (selectivity text, plan text) LANGUAGE plpgsql AS $$
 DECLARE
   step record;
@@ -39,6 +40,8 @@ SELECT * FROM plans('inside < %s');
 SELECT * FROM plans('beside < %s');
 SELECT * FROM plans('nowhere < %s');
 SELECT * FROM plans('inside < 10000 AND beside < %s');
+-- a condition that takes its time
+SELECT * FROM plans('beside < %s AND slow(nowhere)');
 
 -- lists of values, flags, nulls, beside another condition or another's set
 SELECT plan_of($$SELECT id FROM shop WHERE inside IN (1, 2, 3) ORDER BY v <-> '[1,2,3,4,5,6,7,8]' LIMIT 10$$);
@@ -47,11 +50,11 @@ SELECT plan_of($$SELECT id FROM shop WHERE NOT flag ORDER BY v <-> '[1,2,3,4,5,6
 SELECT plan_of($$SELECT id FROM shop WHERE flag IS TRUE ORDER BY v <-> '[1,2,3,4,5,6,7,8]' LIMIT 10$$);
 SELECT plan_of($$SELECT id FROM shop WHERE flag IS NOT TRUE ORDER BY v <-> '[1,2,3,4,5,6,7,8]' LIMIT 10$$);
 SELECT plan_of($$SELECT id FROM shop WHERE 5 > inside AND inside IS NOT NULL ORDER BY v <-> '[1,2,3,4,5,6,7,8]' LIMIT 10$$);
-SELECT plan_of($$SELECT id FROM shop WHERE flag AND beside < 8000 ORDER BY v <-> '[1,2,3,4,5,6,7,8]' LIMIT 10$$);
-SELECT plan_of($$SELECT id FROM shop WHERE beside < 800 OR beside > 19200 ORDER BY v <-> '[1,2,3,4,5,6,7,8]' LIMIT 10$$);
-SELECT plan_of($$SELECT id FROM shop WHERE beside < 2000 AND nowhere > 3 AND now() > '2000-01-01' ORDER BY v <-> '[1,2,3,4,5,6,7,8]' LIMIT 10$$);
+SELECT plan_of($$SELECT id FROM shop WHERE NOT flag AND beside < 2000 AND slow(nowhere) ORDER BY v <-> '[1,2,3,4,5,6,7,8]' LIMIT 10$$);
+SELECT plan_of($$SELECT id FROM shop WHERE (beside < 800 OR beside > 19200) AND slow(nowhere) ORDER BY v <-> '[1,2,3,4,5,6,7,8]' LIMIT 10$$);
+SELECT plan_of($$SELECT id FROM shop WHERE beside < 2000 AND slow(nowhere) AND nowhere > 3 AND now() > '2000-01-01' ORDER BY v <-> '[1,2,3,4,5,6,7,8]' LIMIT 10$$);
 SET enable_bitmapscan = off;
-SELECT * FROM plan_of($$SELECT id FROM shop WHERE beside < 2000 ORDER BY v <-> '[1,2,3,4,5,6,7,8]' LIMIT 10$$) p WHERE p ~ 'Custom';
+SELECT * FROM plan_of($$SELECT id FROM shop WHERE beside < 2000 AND slow(nowhere) ORDER BY v <-> '[1,2,3,4,5,6,7,8]' LIMIT 10$$) p WHERE p ~ 'Custom';
 RESET enable_bitmapscan;
 
 -- no LIMIT, or a long one: a sort
@@ -69,7 +72,7 @@ PREPARE equal_inside(vector, int) AS SELECT id FROM shop WHERE inside = $2 ORDER
 SELECT plan_of($$EXECUTE equal_inside('[1,2,3,4,5,6,7,8]', 10)$$);
 PREPARE any_inside(vector, int[]) AS SELECT id FROM shop WHERE inside = ANY ($2) ORDER BY v <-> $1 LIMIT 10;
 SELECT plan_of($$EXECUTE any_inside('[1,2,3,4,5,6,7,8]', '{10}')$$);
-PREPARE below_beside(vector, int) AS SELECT id FROM shop WHERE beside BETWEEN 0 AND $2 ORDER BY v <-> $1 LIMIT 10;
+PREPARE below_beside(vector, int) AS SELECT id FROM shop WHERE beside BETWEEN 0 AND $2 AND slow(nowhere) ORDER BY v <-> $1 LIMIT 10;
 SELECT plan_of($$EXECUTE below_beside('[1,2,3,4,5,6,7,8]', 10)$$);
 RESET plan_cache_mode;
 
@@ -81,7 +84,7 @@ INSERT INTO label SELECT i, 'label ' || i FROM generate_series(1, 20000) i;
 ANALYZE asked, label;
 SELECT plan_of($$SELECT a.id, s.id FROM asked a, LATERAL (SELECT id FROM shop WHERE inside = a.at ORDER BY v <-> a.v LIMIT 3) s$$);
 SELECT plan_of($$SELECT a.id, s.id FROM asked a, LATERAL (SELECT id FROM shop WHERE inside < 2000 ORDER BY v <-> a.v LIMIT 3) s$$);
-SELECT plan_of($$SELECT a.id, s.id FROM asked a, LATERAL (SELECT id FROM shop WHERE beside < 1000 ORDER BY v <-> a.v LIMIT 3) s$$);
+SELECT plan_of($$SELECT a.id, s.id FROM asked a, LATERAL (SELECT id FROM shop WHERE beside < 1000 AND slow(nowhere) ORDER BY v <-> a.v LIMIT 3) s$$);
 SELECT plan_of($$SELECT s.id, name FROM shop s JOIN label USING (id) WHERE inside < 2000 ORDER BY v <-> '[1,2,3,4,5,6,7,8]' LIMIT 10$$);
 
 -- partitioned tables, the key of partitions in the index and not
@@ -94,7 +97,7 @@ CREATE INDEX ON parted (beside);
 ANALYZE parted;
 SELECT plan_of($$SELECT id FROM parted WHERE part = 1 ORDER BY v <-> '[1,2,3,4,5,6,7,8]' LIMIT 10$$);
 SELECT plan_of($$SELECT id FROM parted WHERE part IN (0, 1) ORDER BY v <-> '[1,2,3,4,5,6,7,8]' LIMIT 10$$);
-SELECT plan_of($$SELECT id FROM parted WHERE beside < 1200 ORDER BY v <-> '[1,2,3,4,5,6,7,8]' LIMIT 10$$);
+SELECT plan_of($$SELECT id FROM parted WHERE beside < 1200 AND slow(id) ORDER BY v <-> '[1,2,3,4,5,6,7,8]' LIMIT 10$$);
 DROP TABLE parted;
 CREATE TABLE parted (id int, part int, inside int, v vector(8)) PARTITION BY LIST (part);
 CREATE TABLE parted_0 PARTITION OF parted FOR VALUES IN (0);
@@ -115,4 +118,4 @@ SELECT * FROM plans('nowhere < %s');
 \pset tuples_only off
 DEALLOCATE ALL;
 DROP TABLE shop, asked, label, parted;
-DROP FUNCTION random_vector, plan_of, plans;
+DROP FUNCTION random_vector, plan_of, plans, slow;

@@ -139,7 +139,7 @@ BEGIN
   END LOOP;
 END $$;
 \c
-EXPLAIN (COSTS OFF) SELECT id FROM wide WHERE a < 1500 ORDER BY v <-> '[1,1,1,1]' LIMIT 10;
+EXPLAIN (COSTS OFF) SELECT id FROM wide WHERE a < 1500 AND costly(b) ORDER BY v <-> '[1,1,1,1]' LIMIT 10;
 
 -- Row-level security: conditions of users that might tell of hidden rows see none of them, neither through an index nor
 -- in a set of whole pages.
