@@ -14,6 +14,7 @@ RowReader::RowReader(Relation heap, Relation index, MemoryContext context)
       slot_(table_slot_create(heap, nullptr)),
       info_(BuildIndexInfo(index)),
       executor_(CreateExecutorState()),
+      index_(index),
       encoder_(index, context),
       attributes_(pg::AllocZero<char>(context, encoder_.layout().row_bytes() + 1)) {
   GetPerTupleExprContext(executor_)->ecxt_scantuple = slot_;
@@ -24,6 +25,11 @@ bool RowReader::Fetch(const format::Tid& stored, Snapshot snapshot) {
   ResetPerTupleExprContext(executor_);
   ItemPointerData tid;
   std::memcpy(&tid, &stored, sizeof tid);
+  const BlockNumber block = ItemPointerGetBlockNumberNoCheck(&tid);
+  if (block >= blocks_) blocks_ = RelationGetNumberOfBlocks(fetch_->rel);
+  if (!ItemPointerIsValid(&tid) || block >= blocks_) {
+    pg::ReportCorrupted(index_, kMetaBlock, "a list names no row of the table");
+  }
   bool call_again = false;
   return table_index_fetch_tuple(fetch_, &tid, snapshot, slot_, &call_again, nullptr);
 }

@@ -34,6 +34,8 @@ class RowReader {
   TupleTableSlot* slot_;
   IndexInfo* info_;
   EState* executor_;
+  Relation index_;
+  BlockNumber blocks_ = 0;  // of the table; it may have grown since
   am::AttributeEncoder encoder_;
   char* attributes_;
 };

@@ -20,10 +20,14 @@ CREATE VIEW wide AS SELECT id, (array_cat(v::real[], array_fill(0.5::real, ARRAY
 CREATE FUNCTION assess(index text DEFAULT 't_v') RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
   l record;
+  lacking text;
 BEGIN
   PERFORM ann_index_check(index::regclass);
   l := lost('t', '<->', (SELECT v FROM t ORDER BY id LIMIT 1));
-  RETURN concat_ws(' ', nullif(l.lacking, 0) || ' lacking', nullif(l.again, 0) || ' again');
+  SELECT string_agg(id::text, ' ') INTO lacking FROM (
+    SELECT id FROM t WHERE id % 7 = 1 EXCEPT SELECT r.id FROM generate_series(1, 7000, 7) AS i,
+      LATERAL (SELECT id FROM t WHERE t.id = i ORDER BY v <-> (SELECT v FROM t ORDER BY id LIMIT 1)) r) s;
+  RETURN concat_ws(' ', nullif(l.lacking, 0) || ' lacking', nullif(l.again, 0) || ' again', 'lacking under a filter: ' || lacking);
 EXCEPTION WHEN index_corrupted THEN
   RETURN SQLERRM;
 END $$});
@@ -53,7 +57,7 @@ sub with_wal
 
 my $table = 'CREATE TABLE t (id int, v vector(64));';
 sub rows { return "INSERT INTO t SELECT id, v FROM pool WHERE id BETWEEN $_[0] AND $_[1];"; }
-sub index_with { return "CREATE INDEX t_v ON t USING ivf (v vector_l2_ops) WITH ($_[0]);"; }
+sub index_with { return "CREATE INDEX t_v ON t USING ivf (v vector_l2_ops, id) WITH ($_[0]);"; }
 my $flat = index_with('quantizer = flat, lists = 3');
 my $coded = index_with('lists = 3');
 # Codes that are records of three pages.

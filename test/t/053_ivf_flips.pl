@@ -26,6 +26,7 @@ my @fields = (
 	[ META, 'bits, segments', 32, 4, $all, 'must' ],
 	[ META, 'attributes, place of codes', 36, 4, $all, 'must' ],
 	[ META, 'dims, layout', 40, 28, $all, 'must' ],
+	[ META, 'kinds of attributes', 68, 4, $all, 'must' ],
 	[ META, 'seed, stamp', 72, 16, $all, 'may' ],
 	[ META, 'epoch of the lists', 88, 2, $all, 'must' ],
 	[ META, 'place and size of the lists', 92, 20, $all, 'must' ],
@@ -50,6 +51,8 @@ my @fields = (
 	[ CODES, 'closed', HEADER + 14, 1, $all, 'must' ],
 	[ CODES, 'pages of records', HEADER + 16, 4, $all, 'must' ],
 	[ CODES, 'tail', TAIL, 4, $all, 'must' ],
+	# Of the first block of 32: behind its header, TIDs and values of 4 bytes.
+	[ CODES, 'nulls and marks of attributes', HEADER + 24 + 16 + 6 * 32 + 4 * 32, 64, $all, 'must' ],
 	[ RECORDS, 'pd_lower', 12, 2, $all, 'must' ],
 	[ RECORDS, 'list, generation, code page, ordinal', HEADER, 16, $all, 'must' ],
 	[ RECORDS, 'sign of the error', HEADER + 16 + 11, 1, 128, 'must' ],
@@ -60,7 +63,7 @@ my @fields = (
 my @cases = ((map { [ 'flip', @$_ ] } @fields, @fields), map { [ 'zero', $_, 'all of it', 0, PAGE, 0, 'must' ] } META, FRAME, DIRECTORY, CODES, RECORDS);
 
 $node->safe_psql('postgres', 'SET client_min_messages = error;' . join('', map {
-	"CREATE TABLE t$_ AS TABLE template; CREATE INDEX t${_}_v ON t$_ USING ivf (v vector_l2_ops) WITH (lists = 2);\n" } 0 .. $#cases) . 'CHECKPOINT');
+	"CREATE TABLE t$_ AS TABLE template; CREATE INDEX t${_}_v ON t$_ USING ivf (v vector_l2_ops, id) WITH (lists = 2);\n" } 0 .. $#cases) . 'CHECKPOINT');
 is($node->psql('postgres', 'SELECT ann_index_check(oid) FROM pg_class WHERE relname ~ $$^t\d+_v$$'), 0, 'all are intact before');
 my %path = map { split /\|/ } split /\n/,
   $node->safe_psql('postgres', q{SELECT relname, pg_relation_filepath(oid) FROM pg_class WHERE relname ~ '^t\d+_v$'});
@@ -103,6 +106,7 @@ for my $i (0 .. $#cases)
 		"SELECT ann_index_check('t${i}_v')",
 		"SELECT 'flaws', * FROM lost('t$i', '<->', (SELECT v FROM template WHERE id = 7), 10)",
 		"SELECT 'flaws', * FROM lost('t$i', '<->', (SELECT v FROM template WHERE id = 300))",
+		"SELECT count(*) FROM (SELECT id FROM t$i WHERE id < 20 ORDER BY v <-> (SELECT v FROM template WHERE id = 7)) r",
 		"INSERT INTO t$i SELECT id + 10000, v FROM template WHERE id % 30 = 3",
 		"SELECT lists FROM ann_index_stats('t${i}_v')",
 		"DELETE FROM t$i WHERE id % 4 = 0; VACUUM t$i",
