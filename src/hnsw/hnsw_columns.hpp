@@ -17,7 +17,7 @@ class ColumnReader {
  public:
   // A sample is of about 10,000 rows where an attribute has 4 bytes.
   static constexpr uint32_t kSampledPages = 8;
-  static constexpr uint32_t kSampledNodes = 2;
+  static constexpr uint32_t kSampledNodes = 4;
 
   ColumnReader() = default;
   // `filter` null: all rows pass.
@@ -25,11 +25,17 @@ class ColumnReader {
 
   const filter::Filter* filter() const { return filter_; }
 
-  // Whether a row of the node may pass. Read without a lock where that can be.
+  // Whether a row of the node may pass. Read without a lock where that can be; where the node has
+  // rows of other values, with one.
   bool Passes(NodeId id) {
-    return filter_ == nullptr || graph_->ReadColumn(id, [&](const char* area, uint32_t index) {
-      return filter_->Test(area, graph_->view().geometry.column_nodes(), index);
+    if (filter_ == nullptr) return true;
+    bool own = false;
+    const bool may = graph_->ReadColumn(id, [&](const char* area, uint32_t index) {
+      const uint32_t rows = graph_->view().geometry.column_nodes();
+      own = filter_->TestValues(area, rows, index);
+      return own || filter_->Test(area, rows, index);
     });
+    return own || (may && FurtherRowPasses(id));
   }
   // Whether the node's own row passes. The node's page is share-locked.
   bool OwnRowPasses(NodeId id) {
@@ -50,7 +56,7 @@ class ColumnReader {
     NodeId passing[kSampledPages * kSampledNodes];  // some of them
   };
   // A few pages from all over the index. There is a filter.
-  Sample TakeSample() const {
+  Sample TakeSample() {
     const format::Geometry& geometry = graph_->view().geometry;
     const uint32_t rows = geometry.column_nodes();
     Sample sample{0, static_cast<double>(graph_->id_limit()) / rows, 0, {}};
@@ -64,18 +70,29 @@ class ColumnReader {
       if (at.block == last || !ReadMasks(at.block, masks)) continue;
       last = at.block;
       const NodeId first = id - at.index;
+      // A page may have room for more rows than its stripe has nodes.
+      const NodeId end =
+          std::min(geometry.FirstOfStripe(geometry.StripeOf(at.block) + 1), graph_->id_limit());
       uint32_t taken = 0;
-      for (uint32_t j = 0; j < rows && first + j < graph_->id_limit(); j += simd::kMaskRows) {
+      for (uint32_t j = 0; j < rows && first + j < end; j += simd::kMaskRows) {
         const uint32_t mask = masks[j / simd::kMaskRows];
         passing += static_cast<uint32_t>(std::popcount(mask));
         seen += simd::kMaskRows;
         // Those taken from a page lie apart.
         if (mask == 0 || j < taken * rows / kSampledNodes || taken == kSampledNodes) continue;
         const NodeId node = first + j + static_cast<uint32_t>(std::countr_zero(mask));
-        if (node >= graph_->id_limit()) continue;
+        if (node >= end) continue;
         sample.passing[sample.count++] = node, ++taken;
       }
     }
+    // Nodes whose rows have several values are in the masks whatever these are.
+    uint32_t true_ones = 0;
+    for (uint32_t i = 0; i < sample.count; ++i) {
+      if (!Passes(sample.passing[i])) continue;
+      sample.passing[true_ones++] = sample.passing[i];
+    }
+    if (sample.count > 0) passing = passing * true_ones / sample.count;
+    sample.count = true_ones;
     // None among so many: half a one.
     sample.rate = seen == 0 ? 1
                             : std::min(1.0, std::max(static_cast<double>(passing), 0.5) /
@@ -112,8 +129,42 @@ class ColumnReader {
   }
 
  private:
+  // A longer chain passes untested.
+  static constexpr uint32_t kMaxChunksTested = 64;
   // A row takes three bytes at least.
   static constexpr uint32_t kMaxMasks = format::kPageBody / 3 / simd::kMaskRows + 1;
+
+  // Whether a row of the node's chain passes; a damaged one does. Locks: the node page shared, then
+  // chain pages one by one (L2, L4).
+  bool FurtherRowPasses(NodeId id) const {
+    const IndexView& view = graph_->view();
+    const format::Place at = view.geometry.NodeAt(id);
+    bool passes = false;
+    const pg::PageRef page = graph_->Lock(at.block, format::PageKind::kNodes);
+    if (page.page != nullptr) {
+      const format::NodeSlot* node = view.Node(page.page, at.index);
+      RecordId next = node->state == format::SlotState::kLive ? node->chain : kNoId;
+      for (uint32_t read = 0; next != kNoId && !passes; ++read) {
+        const format::Place chunk_at = view.ChunkAt(next);
+        // Emission reads the chain, and says what is wrong with it.
+        if (chunk_at.block >= graph_->blocks() || read == kMaxChunksTested) {
+          passes = true;
+          break;
+        }
+        // L4, under the node page.
+        const pg::PageRef chain =
+            pg::ReadPage(view.rel, chunk_at.block, BUFFER_LOCK_SHARE, format::PageKind::kChain);
+        const format::ChainChunk* chunk = view.Chunk(chain.page, chunk_at.index);
+        for (uint32_t i = 0; i < chunk->count && i < format::kChunkTids && !passes; ++i) {
+          passes = Passes(chunk, i);
+        }
+        next = chunk->next;
+        pg::Release(chain);
+      }
+    }
+    UnlockReleaseBuffer(page.buffer);
+    return passes;
+  }
 
   // Of a column page some lines are read in three or more places, each too short for the hardware's
   // own prefetching. Inlined by force as PageGraph::Prefetch.

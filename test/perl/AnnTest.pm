@@ -216,8 +216,9 @@ INSERT INTO $table SELECT i, random_vector($dims + 0 * i) FROM generate_series(1
 
 sub recall
 {
-	my ($node, $table, $op, $k) = @_;
-	return $node->safe_psql('postgres', "SELECT recall('$table', '$op', $k)");
+	my ($node, $table, $op, $k, $queries) = @_;
+	$queries //= 'query';
+	return $node->safe_psql('postgres', "SELECT recall('$table', '$op', $k, '$queries')");
 }
 
 sub unordered
