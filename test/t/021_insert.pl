@@ -42,7 +42,7 @@ UPDATE base SET counter = counter + 1 WHERE id = :i;
 my @files;
 for my $name (sort keys %scripts)
 {
-	my $file = "$PostgreSQL::Test::Utils::tmp_check/$name.sql";
+	my $file = "$PostgreSQL::Test::Utils::tmp_check/insert_$name.sql";
 	append_to_file($file, $scripts{$name});
 	push @files, '-f', "$file\@3";
 }

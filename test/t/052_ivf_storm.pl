@@ -82,7 +82,7 @@ for my $name (sort keys %clients)
 {
 	my ($clients, $transactions, $server, $script) = @{ $clients{$name} };
 	$server //= $primary;
-	my $file = "$PostgreSQL::Test::Utils::tmp_check/$name.sql";
+	my $file = "$PostgreSQL::Test::Utils::tmp_check/ivf_storm_$name.sql";
 	append_to_file($file, $scripts{ $script // $name });
 	my $out = '';
 	push @running, [ $name, \$out, IPC::Run::start(

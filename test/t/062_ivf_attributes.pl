@@ -118,7 +118,7 @@ my @running;
 for my $name (sort keys %clients)
 {
 	my ($clients, $transactions) = @{ $clients{$name} };
-	my $file = "$PostgreSQL::Test::Utils::tmp_check/$name.sql";
+	my $file = "$PostgreSQL::Test::Utils::tmp_check/ivf_attributes_$name.sql";
 	append_to_file($file, $scripts{$name});
 	my $out = '';
 	push @running, [ $name, \$out, IPC::Run::start([ 'pgbench', '-n', '-c', $clients, '-t', $transactions, '--max-tries=100', '-f', $file, '-h', $node->host, '-p', $node->port, 'postgres' ],
