@@ -250,6 +250,8 @@ struct Constant {
 };
 
 constexpr int64 kDay = USECS_PER_DAY;
+// A time zone, as POSIX lets users write one, is up to a week away from another.
+constexpr int64 kFarthestZone = 8;  // days
 
 int64 Saturated(int64 value, int64 change) {
   int64 sum;
@@ -284,10 +286,11 @@ Constant TimeConstant(Oid to, Oid from, int64 value) {
                          : timestamp2timestamptz_opt_overflow(value, &overflow);
     return {at, at, overflow == 0};
   }
-  if (to == TIMESTAMPOID) return {Saturated(value, -kDay), Saturated(value, kDay), false};
+  if (to == TIMESTAMPOID)
+    return {Saturated(value, -kFarthestZone * kDay), Saturated(value, kFarthestZone * kDay), false};
   const int64 day = Floored(value);
   if (from == TIMESTAMPOID) return {day, day, false};
-  return {day - 1, day + 1, false};
+  return {day - kFarthestZone, day + kFarthestZone, false};
 }
 
 Constant ConstantOf(Oid to, Oid from, Datum datum) {
@@ -415,6 +418,8 @@ class FilterMaker {
       Value* values;
       const uint32_t n = EnumValues(DatumGetObjectId(constant), strategy, &values);
       filter_->AddIn(attribute, values, n);
+    } else if (IsUnordered(attribute, strategy)) {
+      filter_->AddNotNull(attribute);
     } else if (strategy == kContains) {
       filter_->AddAllBits(attribute, encoder_.Signature(column, constant));
     } else if (strategy == kOverlaps) {
@@ -441,7 +446,8 @@ class FilterMaker {
     bool* nulls;
     int count;
     deconstruct_array(array, type, length, by_value, alignment, &elements, &nulls, &count);
-    if (strategy > kGreater || (column.type == ANYENUMOID && strategy != kEqual)) {
+    if (strategy > kGreater || IsUnordered(attribute, strategy) ||
+        (column.type == ANYENUMOID && strategy != kEqual)) {
       filter_->AddNotNull(attribute);
       return;
     }
@@ -464,6 +470,11 @@ class FilterMaker {
     } else {
       filter_->AddRange(attribute, all.low, all.high);
     }
+  }
+
+  // An order that is asked of hashes, by an operator class of a user's.
+  bool IsUnordered(uint32_t attribute, StrategyNumber strategy) const {
+    return encoder_.layout().kind(attribute) == filter::AttributeKind::kHash && strategy != kEqual;
   }
 
   Bounds BoundsOf(uint32_t attribute, const Column& column, StrategyNumber strategy, Oid type,

@@ -35,7 +35,7 @@ class ColumnReader {
       own = filter_->TestValues(area, rows, index);
       return own || filter_->Test(area, rows, index);
     });
-    return own || (may && FurtherRowPasses(id));
+    return own || (may && AnyRowPasses(id));
   }
   // Whether the node's own row passes. The node's page is share-locked.
   bool OwnRowPasses(NodeId id) {
@@ -134,16 +134,19 @@ class ColumnReader {
   // A row takes three bytes at least.
   static constexpr uint32_t kMaxMasks = format::kPageBody / 3 / simd::kMaskRows + 1;
 
-  // Whether a row of the node's chain passes; a damaged one does. Locks: the node page shared, then
-  // chain pages one by one (L2, L4).
-  bool FurtherRowPasses(NodeId id) const {
+  // Whether a row of the node passes; one of a damaged chain does. Its own row is looked at again:
+  // a vacuum may have moved one there out of the chain since. Locks: the node page shared, under it
+  // a column page, then chain pages one by one (L2, L7, L4).
+  bool AnyRowPasses(NodeId id) {
     const IndexView& view = graph_->view();
     const format::Place at = view.geometry.NodeAt(id);
     bool passes = false;
     const pg::PageRef page = graph_->Lock(at.block, format::PageKind::kNodes);
     if (page.page != nullptr) {
       const format::NodeSlot* node = view.Node(page.page, at.index);
-      RecordId next = node->state == format::SlotState::kLive ? node->chain : kNoId;
+      const bool live = node->state == format::SlotState::kLive;
+      passes = live && OwnRowPasses(id);
+      RecordId next = live ? node->chain : kNoId;
       for (uint32_t read = 0; next != kNoId && !passes; ++read) {
         const format::Place chunk_at = view.ChunkAt(next);
         // Emission reads the chain, and says what is wrong with it.

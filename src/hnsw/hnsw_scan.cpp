@@ -464,9 +464,8 @@ struct Source {
 
 bool EmitNearest(IndexScanDesc scan) {
   ScanState& s = *am::OpaqueOf<ScanState>(scan).state;
-  const bool rounds = s.phase == Phase::kWalk
-                          ? iterative_scan != static_cast<int>(am::IterativeScan::kOff)
-                          : s.partial;
+  const bool rounds = iterative_scan != static_cast<int>(am::IterativeScan::kOff) &&
+                      (s.phase == Phase::kWalk || s.partial);
   Source source{scan, s, rounds};
   return s.emission.EmitNearest(source, s.aim.ordered
                                             ? static_cast<am::IterativeScan>(iterative_scan)

@@ -81,7 +81,14 @@ class PageGraph {
     const Buffer buffer = reader_.Pin(block);
     // L7, alone.
     LockBuffer(buffer, BUFFER_LOCK_SHARE);
-    const bool found = !pg::IsBlank(BufferGetPage(buffer)) && read(BufferGetPage(buffer));
+    const char* page = BufferGetPage(buffer);
+    const bool found = !pg::IsBlank(page) && read(page);
+    // The first page of a stripe that has no columns is of one of these kinds.
+    if (!found && !pg::IsBlank(page) && pg::KindOf(page) != format::PageKind::kUpper &&
+        pg::KindOf(page) != format::PageKind::kChain &&
+        pg::KindOf(page) != format::PageKind::kSpare) {
+      pg::ReportCorrupted(view_->rel, block, "a page of attributes was expected");
+    }
     UnlockReleaseBuffer(buffer);
     return found;
   }

@@ -180,7 +180,10 @@ void FreeFrame(IndexView& view, const IvfFrame& shape, MemoryContext context) {
 }
 
 void EndTraining(IndexView* view) {
-  if (view->meta.training != 0) EditMeta(view, [](format::IvfMeta* m) { m->training = 0; });
+  // An index of an earlier release may not say yet that pages are left.
+  if (view->meta.training != 0) {
+    EditMeta(view, [](format::IvfMeta* m) { m->training = 0, m->untidy = 1; });
+  }
 }
 
 void DiscardTraining(IndexView* view, MemoryContext context) {
@@ -202,7 +205,12 @@ void NoteTidy(IndexView* view) {
 
 bool SweepPages(IndexView& view, const uint8_t* used, BlockNumber end, bool map_may_grow,
                 BufferAccessStrategy strategy, MemoryContext context) {
+  struct Records {
+    OwnedPage page;
+    format::RecordsHeader header;
+  };
   OwnedPages lost{Alloc(context)}, segments{Alloc(context)};
+  VecOf<Records, Alloc> records{Alloc(context)};
   const FreeMapReach map(view.rel);
   bool all = true;
   for (BlockNumber block = kMetaBlock + 1; block < end; ++block) {
@@ -215,17 +223,26 @@ bool SweepPages(IndexView& view, const uint8_t* used, BlockNumber end, bool map_
     // L6: nothing leads here.
     const pg::PageRef page = ReadInFile(view.rel, block, BUFFER_LOCK_SHARE, strategy);
     const OwnedPage owned = OwnedBy(page);
-    const format::RecordsHeader records = *RecordsOn(page.page);
+    const format::RecordsHeader header = *RecordsOn(page.page);
     pg::Release(page);
     if (owned.kind == PageKind::kFree) {
       RecordFreeIndexPage(view.rel, block);
     } else if (owned.kind == PageKind::kCodes) {
       segments.push_back(owned);
-    } else if (owned.kind != PageKind::kRecords || !IsNamed(view, records, block)) {
+    } else if (owned.kind == PageKind::kRecords) {
+      records.push_back({owned, header});
+    } else {
       lost.push_back(owned);
     }
   }
   SortOutSegments(view, segments, end, lost);
+  FreePages(view.rel, lost.data(), lost.size());
+  // A code page that was lost named its records up to here.
+  lost.clear();
+  for (const Records& r : records) {
+    pg::VacuumDelay();
+    if (!IsNamed(view, r.header, r.page.block)) lost.push_back(r.page);
+  }
   FreePages(view.rel, lost.data(), lost.size());
   return all;
 }

@@ -28,9 +28,13 @@ bool UnlessDiskFull(const char* what, void (*work)(void* arg), void* arg) {
     ErrorData* error = CopyErrorData();
     FlushErrorState();
     RollbackAndReleaseCurrentSubTransaction();
-    if (error->sqlerrcode != ERRCODE_DISK_FULL) ReThrowError(error);
+    // The latter: temp_file_limit.
+    const int code = error->sqlerrcode;
+    if (code != ERRCODE_DISK_FULL && code != ERRCODE_CONFIGURATION_LIMIT_EXCEEDED) {
+      ReThrowError(error);
+    }
     RestoreVacuumSnapshot();
-    ereport(WARNING, (errcode(ERRCODE_DISK_FULL), errmsg("%s: the disk is full", what),
+    ereport(WARNING, (errcode(code), errmsg("%s: there is no room on disk", what),
                       errdetail("%s", error->message), errhint("A later VACUUM goes on.")));
     FreeErrorData(error);
   }

@@ -1,4 +1,4 @@
-// Work that can be left for later when the disk is full.
+// Work that can be left for later when there is no room on disk.
 #pragma once
 
 namespace ann::pg {

@@ -93,7 +93,7 @@ CREATE INDEX s_v ON s USING ivf (v vector_l2_ops) WITH ($options) TABLESPACE sma
 		$node->safe_psql('postgres', 'DELETE FROM s WHERE id % 5 <> 0');
 		my $said = $vacuum->('s');
 		like($said, qr/tuples: \d+ removed, 80 remain/, "$options, vacuum on a full disk: the table is clean");
-		like($said, qr/WARNING:  53100: index "s_v" was not put in order: the disk is full/, '... and it says what it has left');
+		like($said, qr/WARNING:  53100: index "s_v" was not put in order: there is no room on disk/, '... and it says what it has left');
 		is($node->safe_psql('postgres', q{SELECT rows FROM ann_index_stats('s_v')}), 80, '... of an index without its dead rows');
 		$sound->('after it');
 		$room->();
