@@ -89,3 +89,11 @@ RESET hnsw.ef_search;
 
 DROP TABLE tiny, big;
 DROP FUNCTION random_vector, plan_of, startup_cost, settings_of;
+
+-- two distances are no order that one scan gives
+CREATE TABLE two_keys (id int, v vector(2));
+INSERT INTO two_keys SELECT i, ARRAY[i % 100, i / 100]::vector FROM generate_series(1, 5000) i;
+CREATE INDEX ON two_keys USING hnsw (v vector_l2_ops);
+ANALYZE two_keys;
+SELECT id FROM two_keys ORDER BY v <-> '[3,3]', v <-> '[9,3]' LIMIT 2;
+DROP TABLE two_keys;

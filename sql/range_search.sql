@@ -208,3 +208,9 @@ DROP ROLE range_reader;
 DROP TABLE points, spheres, unknown;
 DROP FUNCTION random_vector, plan_of, within, compare, in_both, estimate;
 DROP FUNCTION sorted(int[]);
+
+-- which spheres hold a vector
+CREATE TABLE spheres AS SELECT i AS id, sphere(ARRAY[i, 0]::vector, 2.5) AS s FROM generate_series(1, 50) i;
+ANALYZE spheres;
+SELECT array_agg(id ORDER BY id) FROM spheres WHERE '[10,0]'::vector <<->> s;
+DROP TABLE spheres;

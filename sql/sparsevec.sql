@@ -86,3 +86,7 @@ SELECT ARRAY[1, NULL]::sparsevec;
 SELECT '{}'::int[]::sparsevec;
 SELECT '{{1},{2}}'::int[]::sparsevec;
 \set VERBOSITY default
+
+-- the extended hash with seed 0 begins with the plain one, as hash partitions and indexes rely on
+SELECT count(*) FROM generate_series(1, 500) i, LATERAL (SELECT ('{1:' || i || ',5:2}/' || 5 + i)::sparsevec AS v, ARRAY[i, 2]::halfvec AS h OFFSET 0) t
+WHERE sparsevec_hash_extended(v, 0) & 4294967295 <> sparsevec_hash(v)::bigint & 4294967295 OR halfvec_hash_extended(h, 0) & 4294967295 <> halfvec_hash(h)::bigint & 4294967295;

@@ -18,6 +18,8 @@ Selectivity set_share = 1;
 // Whether an index can serve a scan: by its order, or by a condition on its first column that says
 // how far rows may be. The others cannot: what has no distance is not in the index.
 bool CanServe(const IndexPath* path) {
+  // Of several keys the first alone is no order that the scan could give.
+  if (list_length(path->indexorderbys) > 1) return false;
   bool found = path->indexorderbys != NIL;
   ListCell* cell;
   foreach (cell, path->indexclauses) {

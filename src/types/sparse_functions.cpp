@@ -76,13 +76,6 @@ bool Equal(FunctionCallInfo fcinfo) {
   return Compare(fcinfo) == 0;
 }
 
-template <class Hash>
-auto HashBytes(const SparseArg& vector, Hash hash) {
-  const auto* bytes = reinterpret_cast<const unsigned char*>(vector.indices());
-  const auto length = static_cast<int>(SparseBytes(vector.nonzeros()) - sizeof(SparseVector));
-  return hash_combine64(hash(bytes, length), static_cast<uint64>(vector.dims()));
-}
-
 }  // namespace
 
 ANN_FUNCTION(ann_sparsevec_l2_distance)
@@ -151,19 +144,14 @@ ANN_FUNCTION(ann_sparsevec_cmp)
 ANN_FUNCTION(ann_sparsevec_hash)
 {
   const SparseArg vector(fcinfo, 0);
-  PG_RETURN_UINT32(
-      static_cast<uint32>(HashBytes(vector, [](const unsigned char* bytes, int length) {
-        return static_cast<uint64>(hash_bytes(bytes, length));
-      })));
+  PG_RETURN_UINT32(hash_bytes(vector.bytes(), vector.byte_count()));
 }
 
 ANN_FUNCTION(ann_sparsevec_hash_extended)
 {
   const SparseArg vector(fcinfo, 0);
   const auto seed = static_cast<uint64>(PG_GETARG_INT64(1));
-  PG_RETURN_UINT64(HashBytes(vector, [seed](const unsigned char* bytes, int length) {
-    return hash_bytes_extended(bytes, length, seed);
-  }));
+  PG_RETURN_UINT64(hash_bytes_extended(vector.bytes(), vector.byte_count(), seed));
 }
 
 }  // namespace ann::types

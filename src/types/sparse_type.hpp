@@ -78,6 +78,13 @@ class SparseArg {
   int nonzeros() const { return vector_->nonzeros; }
   const int32_t* indices() const { return vector_->indices; }
   const float* values() const { return vector_->values(); }
+  // All but the length word: what tells the value from others.
+  const unsigned char* bytes() const {
+    return reinterpret_cast<const unsigned char*>(&vector_->dims);
+  }
+  int byte_count() const {
+    return static_cast<int>(SparseBytes(vector_->nonzeros) - offsetof(SparseVector, dims));
+  }
   SparseView view() const {
     return {indices(), values(), static_cast<uint32_t>(vector_->nonzeros)};
   }

@@ -166,7 +166,9 @@ ANN_FUNCTION(ann_sphere_selectivity)
                                 &column, &other, &on_left)) {
     PG_RETURN_FLOAT8(kUnknown);
   }
-  const double selectivity = SelectivityOf(column, other, get_opcode(PG_GETARG_OID(1)));
+  // Spheres that a vector lies in, a column on the right, are not estimated.
+  const double selectivity =
+      on_left ? SelectivityOf(column, other, get_opcode(PG_GETARG_OID(1))) : kUnknown;
   ReleaseVariableStats(column);
   PG_RETURN_FLOAT8(std::clamp(selectivity, 0.0, 1.0));
 }
