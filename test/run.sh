@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Every suite, one after the other, against a private server; closes with `N passed, N failed`.
+# Every suite against private servers, in two lanes where they leave each other alone; closes with `N passed, N failed`.
 # Logs are kept in build/test/. `run.sh sanitize`: only those that need a server, on the sanitizers' build,
 # logs in build/test-sanitize/.
 set -uo pipefail
@@ -9,8 +9,7 @@ unset TMPDIR PGOPTIONS PGSERVICE PGPASSFILE
 only=${1:-}
 logs=build/test${only:+-$only}
 mkdir -p "$logs"
-passed=0 failed=0
-: >"$logs/failures"
+rm -f "$logs"/*.tally "$logs"/*.failures
 jobs=$(nproc)
 bindir=$("${PG_CONFIG:-pg_config}" --bindir)
 pgxs_dir=$("${PG_CONFIG:-pg_config}" --pgxs)
@@ -18,19 +17,27 @@ pgxs_dir=${pgxs_dir%/src/makefiles/pgxs.mk}
 
 say() { printf '%-12s %s\n' "$1" "$2"; }
 
-# Adds the lines of a log that say "passed" and "failed" to the totals; a suite that neither passed
+# Says what of a suite has passed and failed, and leaves it for the totals; a suite that neither passed
 # nor failed anything has not run and counts as a failure.
 tally() { # suite, log, passed, failed, exit code
   local p=$3 f=$4
   if [ "$5" != 0 ] && [ "$f" = 0 ]; then f=1; fi
   if [ "$p" = 0 ] && [ "$f" = 0 ]; then f=1; fi
-  passed=$((passed + p)) failed=$((failed + f))
+  echo "$p $f" >"$logs/$1.tally"
   say "$1" "$p passed, $f failed"
   if [ "$f" != 0 ]; then
     echo "--- $2"
     tail -60 "$2"
-    explain "$1" "$2" >>"$logs/failures"
+    explain "$1" "$2" >"$logs/$1.failures"
   fi
+}
+# Does the one beside the other, and says at the end of each what it has said.
+side_by_side() { # command, command
+  local lane
+  for lane in "$@"; do
+    { $lane >"$logs/lane-$lane.said" 2>&1; cat "$logs/lane-$lane.said"; } &
+  done
+  wait
 }
 # Which tests of a log failed, and why.
 explain() { # suite, log
@@ -45,6 +52,7 @@ explain() { # suite, log
 # The failures of all suites, in 15 lines or so: of a long run often only the end is kept.
 summary() {
   local tests
+  find "$logs" -maxdepth 1 -name '*.failures' -exec cat {} + >"$logs/failures"
   tests=$(count '^[^ ]' "$logs/failures")
   [ "$tests" != 0 ] || return
   echo "--- failed:"
@@ -55,15 +63,16 @@ count() { grep -cE "$1" "$2"; true; }
 
 run_unit() {
   local log=$logs/unit.log rc=0
-  make -j"$jobs" build/unit/run >"$logs/unit-build.log" 2>&1 || { tally unit "$logs/unit-build.log" 0 1 1; return; }
   ./build/unit/run >"$log" 2>&1 || rc=$?
   tally unit "$log" "$(count '^\[       OK \]' "$log")" "$(count '^\[  FAILED  \] .*ms\)$' "$log")" $rc
 }
 
-build_and_install() { # name of the build, its target
-  make -j"$jobs" "$2" >"$logs/build-$1.log" 2>&1 &&
-    test/tools/install.sh "$1" >"$logs/install-$1.log" 2>&1
+build() { # name of the build, its target; says so if it fails
+  make -j"$jobs" "$2" >"$logs/build-$1.log" 2>&1 && return
+  tally "build-$1" "$logs/build-$1.log" 0 1 1
+  return 1
 }
+install_build() { test/tools/install.sh "$1" >"$logs/install-$1.log" 2>&1 || { tally "install-$1" "$logs/install-$1.log" 0 1 1; return 1; }; }
 
 # A new server for pg_regress, with what is in $2.
 start_server() { # name, install directory
@@ -129,48 +138,47 @@ run_isolation() { # suite, directory
 trap 'test/tools/pgserver.sh stop $logs/server >/dev/null 2>&1; test/tools/pgserver.sh stop $logs/hooks-server >/dev/null 2>&1' EXIT
 finish() {
   summary
-  echo "$passed passed, $failed failed"
-  [ "$failed" = 0 ]
+  awk '{ passed += $1; failed += $2 } END { print passed + 0 " passed, " failed + 0 " failed"; exit failed != 0 }' "$logs"/*.tally
   exit
 }
+beside_servers() {
+  [ ! -x build/unit/run ] || run_unit
+  run_lint
+  run_demo_unit
+  run_bench_unit
+}
+on_release() {
+  start_server server tmp_install || return
+  run_sql regress
+  run_isolation isolation test/isolation
+  test/tools/pgserver.sh stop "$logs/server"
+}
+# The same library with hooks and assertions.
+on_hooks() {
+  start_server hooks-server tmp_install_hooks || return
+  run_sql assertions
+  run_isolation interleave test/isolation_hooks
+  test/tools/pgserver.sh stop "$logs/hooks-server"
+}
+tap_on_hooks() { run_tap tmp_install_hooks; }
+
 if [ "$only" = sanitize ]; then
-  if build_and_install sanitize sanitize; then
+  if build sanitize sanitize && install_build sanitize; then
     if start_server server tmp_install_sanitize; then
       run_sql regress
       run_isolation isolation test/isolation
       test/tools/pgserver.sh stop "$logs/server"
     fi
     run_tap tmp_install_sanitize
-    test/tools/install.sh release >>"$logs/install-release.log" 2>&1
-  else
-    tally build "$logs/build-sanitize.log" 0 1 1
+    # A server that looks in one place only gets the release back.
+    install_build release
   fi
   finish
 fi
-run_unit
-if build_and_install release all; then
-  run_lint
-  if start_server server tmp_install; then
-    run_sql regress
-    run_isolation isolation test/isolation
-    test/tools/pgserver.sh stop $logs/server
-  fi
-  run_demo_unit
-  run_bench_unit
-else
-  tally build "$logs/build-release.log" 0 1 1
-fi
-# The same library with hooks and assertions.
-if build_and_install hooks hooks; then
-  if start_server hooks-server tmp_install_hooks; then
-    run_sql assertions
-    run_isolation interleave test/isolation_hooks
-    test/tools/pgserver.sh stop $logs/hooks-server
-  fi
-  run_tap tmp_install_hooks
-  # A server that looks in one place only gets the release back.
-  test/tools/install.sh release >>"$logs/install-release.log" 2>&1
-else
-  tally hooks "$logs/build-hooks.log" 0 1 1
+build unit build/unit/run
+if build release all && install_build release; then side_by_side beside_servers on_release; fi
+if build hooks hooks && install_build hooks; then
+  side_by_side on_hooks tap_on_hooks
+  install_build release
 fi
 finish
