@@ -57,6 +57,7 @@ help:
 	@echo "make test-storm everything at once for ten minutes, with crashes"
 	@echo "make test-units deaths after every change of an index, some minutes"
 	@echo "make test-sanitize  those that need a server, under the sanitizers"
+	@echo "make test-clients   pgvector's clients, unchanged, against this extension"
 	@echo "make lint       the checks C1-C6 and the format"
 	@echo "make bench      a small benchmark; make bench-full, make bench-churn: all of it"
 	@echo "make format     clang-format the sources"

@@ -37,3 +37,32 @@ SELECT vector_avg('{0}'), vector_avg('{0,1,2}'), vector_avg('{4,2,4}');
 SELECT vector_accum(state, v), vector_combine(state, state), v + v, state, v
 FROM (SELECT '{1,1,2}'::float8[] AS state, '[3,4]'::vector AS v OFFSET 0) t;
 DROP TABLE aggregate_rows, aggregate_toast;
+
+-- sparsevec
+SELECT avg(v), sum(v) FROM (VALUES ('{1:1,3:2}/5'::sparsevec), (NULL), ('{3:4,5:-1}/5')) t(v);
+SELECT avg(v), sum(v) FROM (VALUES ('{}/5'::sparsevec)) t(v);
+SELECT avg(v) IS NULL, sum(v) IS NULL FROM (VALUES (NULL::sparsevec)) t(v);
+SELECT avg(v) IS NULL, sum(v) IS NULL FROM (SELECT '{}/5'::sparsevec AS v WHERE false) t;
+-- what adds up to zero is left out
+SELECT avg(v), sum(v) FROM (VALUES ('{1:1,2:5}/3'::sparsevec), ('{1:-1}/3')) t(v);
+SELECT sum(v) FROM (VALUES ('{1:1}/2'::sparsevec), ('{1:1}/3')) t(v);
+-- sums are double, a result is a float
+SELECT avg(v) FROM (VALUES ('{1:3e38}/1'::sparsevec), ('{1:3e38}/1')) t(v);
+SELECT sum(v) FROM (VALUES ('{1:3e38}/1'::sparsevec), ('{1:3e38}/1')) t(v);
+SELECT sum(v) FROM (VALUES ('{1:16777216}/1'::sparsevec), ('{1:1}/1'), ('{1:1}/1')) t(v);
+-- dimensions by the million, terms merged many times; more than a sparsevec may hold
+CREATE TABLE aggregate_sparse AS
+  SELECT i, format('{%s:1,%s:2,1000000000:%s}/1000000000', i % 100 + 1, 1000 + i, i % 3 - 1)::sparsevec AS v
+  FROM generate_series(1, 20000) i;
+SELECT l2_norm(s)::numeric(12, 6), (s::text LIKE '{1:50,2:50,3:50,%') AS first FROM (SELECT sum(v) AS s FROM aggregate_sparse WHERE i <= 5000) t;
+SELECT sum(v) FROM aggregate_sparse;
+SELECT i, v, sum(v) OVER (ORDER BY i) FROM aggregate_sparse WHERE i <= 3 ORDER BY i;
+ALTER TABLE aggregate_sparse SET (parallel_workers = 2);
+EXPLAIN (COSTS OFF) SELECT sum(v), avg(v) FROM aggregate_sparse WHERE i <= 9000;
+SELECT l2_norm(sum(v))::numeric(12, 6), l2_norm(avg(v))::numeric(12, 9) FROM aggregate_sparse WHERE i <= 9000;
+SET max_parallel_workers_per_gather = 0;
+SELECT l2_norm(sum(v))::numeric(12, 6), l2_norm(avg(v))::numeric(12, 9) FROM aggregate_sparse WHERE i <= 9000;
+RESET max_parallel_workers_per_gather;
+-- a group whose worker has no rows
+SELECT sum(v) IS NULL, avg(v) IS NULL FROM aggregate_sparse WHERE i < 0;
+DROP TABLE aggregate_sparse;

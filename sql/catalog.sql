@@ -13,7 +13,7 @@ SELECT pg_describe_object(classid, objid, 0) FROM members
 WHERE obj_description(objid, classid::regclass::name) IS NULL
   AND NOT (classid = 'pg_type'::regclass AND objid IN (SELECT typarray FROM pg_type))
 ORDER BY 1;
--- every function of vector is immutable, strict and parallel safe; examples of one kind may be missing
+-- every function of vector is immutable, strict and parallel safe (but the one that is as random() is); examples of one kind may be missing
 SELECT oid::regprocedure FROM member_functions
 WHERE 'vector'::regtype = ANY (proargtypes::oid[] || prorettype) AND prokind = 'f'
   AND (provolatile <> 'i' OR proisstrict = (proname LIKE 'recommend\_%') OR proparallel <> 's') ORDER BY 1;

@@ -141,6 +141,140 @@ END $$;
 \c
 EXPLAIN (COSTS OFF) SELECT id FROM wide WHERE a < 1500 AND costly(b) ORDER BY v <-> '[1,1,1,1]' LIMIT 10;
 
+-- generic plans: the set is made of each execution's values
+SET enable_sort = off;
+SET plan_cache_mode = force_generic_plan;
+PREPARE below(int, vector) AS SELECT count(*), count(DISTINCT id), max(a) FROM (SELECT id, a FROM wide WHERE a < $1 ORDER BY v <-> $2 LIMIT 1000) s;
+SELECT nodes_of('EXECUTE below(20, ''[1,1,1,1]'')');
+EXECUTE below(20, '[1,1,1,1]');
+EXECUTE below(7, '[1,1,1,1]');
+EXECUTE below(0, '[1,1,1,1]');
+EXECUTE below(NULL, '[1,1,1,1]');
+EXECUTE below(300, NULL);
+EXECUTE below(300, '[0,0,0,1]');
+DEALLOCATE below;
+RESET plan_cache_mode;
+-- the inner side of a nested loop, with a set of its own for each outer row, for some of none; a set that stays and one that does not in one plan
+CREATE TABLE asked AS SELECT i AS id, i * 5 AS low, random_vector(4 + 0 * i) AS v FROM generate_series(-2, 30) i;
+ANALYZE asked;
+CREATE FUNCTION each_asked(condition text) RETURNS TABLE (id int, found int[]) LANGUAGE plpgsql AS $$
+BEGIN
+  RETURN QUERY EXECUTE 'SELECT q.id, (SELECT array_agg(s.id ORDER BY s.place) FROM (SELECT w.id, row_number() OVER () AS place FROM
+    (SELECT id FROM wide WHERE ' || condition || ' ORDER BY v <-> q.v LIMIT 4) w) s) FROM asked q';
+END $$;
+CREATE FUNCTION compare_asked(condition text) RETURNS TABLE (filter_scan bool, asked bigint, same bigint) LANGUAGE plpgsql AS $$
+BEGIN
+  SET LOCAL enable_indexscan = on;
+  SELECT bool_or(p ~ 'Ann Filter Scan') INTO filter_scan FROM nodes_of('SELECT (SELECT array_agg(w.id) FROM (SELECT id FROM wide WHERE ' || condition || ' ORDER BY v <-> q.v LIMIT 4) w) FROM asked q') p;
+  CREATE TEMP TABLE got AS SELECT * FROM each_asked(condition);
+  SET LOCAL enable_indexscan = off;
+  SET LOCAL enable_sort = on;
+  CREATE TEMP TABLE truth AS SELECT * FROM each_asked(condition);
+  SELECT count(*), count(*) FILTER (WHERE g.found IS NOT DISTINCT FROM t.found) INTO asked, same FROM got g JOIN truth t USING (id);
+  DROP TABLE got, truth;
+  SET LOCAL enable_sort = off;
+  RETURN NEXT;
+END $$;
+SET hnsw.ef_search = 200;
+SELECT c.condition, r.* FROM (VALUES ('a BETWEEN q.low AND q.low + 40'), ('a < 200'), ('a = q.low OR a BETWEEN 100 AND 200'), ('a < 200 AND b = q.id % 2')) c (condition), compare_asked(c.condition) r;
+RESET hnsw.ef_search;
+-- backwards from a cursor's end, and over and over
+BEGIN;
+DECLARE walk SCROLL CURSOR FOR SELECT id FROM wide WHERE a < 20 ORDER BY v <-> '[1,1,1,1]';
+CREATE FUNCTION fetched(what text, walk text DEFAULT 'walk') RETURNS int[] LANGUAGE plpgsql AS $$
+DECLARE
+  c refcursor := walk;
+  next int;
+  found_ids int[] := '{}';
+BEGIN
+  LOOP
+    IF what = 'forward' THEN FETCH FORWARD FROM c INTO next; ELSE FETCH BACKWARD FROM c INTO next; END IF;
+    EXIT WHEN NOT FOUND;
+    found_ids := found_ids || next;
+  END LOOP;
+  RETURN found_ids;
+END $$;
+SELECT fetched('forward') AS forward \gset
+SELECT cardinality(:'forward'::int[]) AS rows, (SELECT array_agg(i ORDER BY n DESC) FROM unnest(:'forward'::int[]) WITH ORDINALITY u (i, n)) = fetched('backward') AS reversed;
+SELECT fetched('forward') = :'forward'::int[] AS again;
+-- a subtransaction ends in an error while a scan of it, or of the one around it, is open; scans that are left open end with the transaction
+SAVEPOINT s;
+DECLARE inner_walk CURSOR FOR SELECT id FROM wide WHERE a < 50 ORDER BY v <-> '[1,0,1,1]';
+MOVE 7 IN inner_walk;
+DECLARE failing CURSOR FOR SELECT 1 / (a - 3) FROM wide WHERE a < 4 ORDER BY v <-> '[1,0,1,1]';
+\set VERBOSITY terse
+FETCH ALL FROM failing;
+\set VERBOSITY default
+ROLLBACK TO s;
+FETCH 1 FROM inner_walk;
+ROLLBACK TO s;
+MOVE BACKWARD ALL IN walk;
+SELECT fetched('forward') = :'forward'::int[] AS again;
+DECLARE open CURSOR FOR SELECT id FROM wide WHERE a < 50 ORDER BY v <-> '[1,0,1,1]';
+MOVE 7 IN open;
+COMMIT;
+-- an open one meets rows that come, go and move: it gives what it saw
+BEGIN;
+DECLARE steady CURSOR FOR SELECT id FROM wide WHERE a < 40 ORDER BY v <-> '[1,1,1,1]';
+MOVE 2 IN steady;
+DELETE FROM wide WHERE a BETWEEN 5 AND 15;
+UPDATE wide SET a = 100000 WHERE a BETWEEN 20 AND 30;
+INSERT INTO wide SELECT 40000 + i, i, 0, random_vector(4 + 0 * i) FROM generate_series(0, 39) i;
+SELECT cardinality(fetched('forward', 'steady')) AS others;
+SELECT count(*) FROM (SELECT id FROM wide WHERE a < 40 ORDER BY v <-> '[1,1,1,1]') s;
+ROLLBACK;
+
+-- what EXPLAIN says, for programs
+CREATE FUNCTION explained(query text, OUT node text, OUT rows int, OUT set_rows int, OUT lossy int, OUT conditions text, OUT children text[]) LANGUAGE plpgsql AS $$
+DECLARE
+  plan json;
+BEGIN
+  EXECUTE 'EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF, FORMAT json) ' || query INTO plan;
+  plan := plan -> 0 -> 'Plan' -> 'Plans' -> 0;
+  node := plan ->> 'Node Type' || ': ' || (plan ->> 'Custom Plan Provider');
+  rows := plan ->> 'Actual Rows';
+  set_rows := plan ->> 'Rows in Set';
+  lossy := plan ->> 'Lossy Blocks in Set';
+  conditions := concat_ws('; ', plan ->> 'Recheck Cond', plan ->> 'Filter');
+  children := ARRAY(SELECT c ->> 'Node Type' FROM json_array_elements(plan -> 'Plans') c);
+END $$;
+SELECT node, rows, set_rows >= 30 AS all, lossy, conditions, children FROM explained($$SELECT id FROM wide WHERE a < 30 AND b = 1 ORDER BY v <-> '[1,1,1,1]' LIMIT 5$$);
+SET work_mem = '64kB';
+SELECT node, rows, set_rows < 30000 AS some, lossy > 0 AS lossy, conditions, children FROM explained($$SELECT id FROM wide WHERE a < 9000 OR a > 25000 ORDER BY v <-> '[1,1,1,1]' LIMIT 5000$$);
+RESET work_mem;
+EXPLAIN (COSTS OFF, VERBOSE) SELECT id FROM wide w WHERE a < 30 AND b = 1 ORDER BY v <-> '[1,1,1,1]' LIMIT 5;
+
+-- AND, OR and lossy pages of them in little memory
+CREATE INDEX wide_b ON wide USING hash (b);
+CREATE INDEX wide_id ON wide USING brin (id) WITH (pages_per_range = 2);
+SET work_mem = '64kB';
+SELECT count(*), count(DISTINCT id), bool_and(a < 9000 OR a > 25000) AS pass FROM (SELECT * FROM wide WHERE (a < 9000 OR a > 25000) ORDER BY v <-> '[1,1,1,1]') s;
+SELECT count(*), count(DISTINCT id), bool_and(a < 9000 AND id BETWEEN 1000 AND 3000) AS pass FROM (SELECT * FROM wide WHERE a < 9000 AND id BETWEEN 1000 AND 3000 ORDER BY v <-> '[1,1,1,1]') s;
+SELECT (SELECT count(*) FROM generate_series(1, 30000) i WHERE (i * 7919) % 30000 < 9000 OR (i * 7919) % 30000 > 25000) AS first,
+  (SELECT count(*) FROM generate_series(1000, 3000) i WHERE (i * 7919) % 30000 < 9000) AS second;
+RESET work_mem;
+
+-- temporary tables and partitions
+CREATE TEMP TABLE passing AS SELECT id, a, v FROM wide WHERE id % 3 = 0;
+CREATE INDEX ON passing USING hnsw (v vector_l2_ops);
+CREATE INDEX ON passing (a);
+ANALYZE passing;
+SELECT nodes_of($$SELECT id FROM passing WHERE a BETWEEN 30 AND 90 ORDER BY v <-> '[1,1,1,1]'$$);
+SELECT count(*), bool_and(a BETWEEN 30 AND 90) AS pass FROM (SELECT a FROM passing WHERE a BETWEEN 30 AND 90 ORDER BY v <-> '[1,1,1,1]') s;
+CREATE TABLE parts (id int, a int, v vector(4)) PARTITION BY RANGE (id);
+CREATE TABLE parts_low PARTITION OF parts FOR VALUES FROM (0) TO (10000);
+CREATE TABLE parts_high PARTITION OF parts FOR VALUES FROM (10000) TO (50000);
+INSERT INTO parts SELECT id, a, v FROM wide;
+CREATE INDEX ON parts USING hnsw (v vector_l2_ops);
+CREATE INDEX ON parts (a);
+ANALYZE parts;
+SELECT nodes_of($$SELECT id FROM parts WHERE a BETWEEN 30 AND 90 ORDER BY v <-> '[1,1,1,1]'$$);
+SELECT array_agg(id) = (SELECT array_agg(id ORDER BY v <-> '[1,1,1,1]') FROM wide WHERE a BETWEEN 30 AND 90) AS same FROM (SELECT id FROM parts WHERE a BETWEEN 30 AND 90 ORDER BY v <-> '[1,1,1,1]') s;
+SELECT nodes_of($$SELECT id FROM parts WHERE a BETWEEN 30 AND 90 AND id < 5000 ORDER BY v <-> '[1,1,1,1]'$$);
+RESET enable_sort;
+DROP TABLE asked, passing, parts;
+DROP FUNCTION each_asked, compare_asked, fetched, explained;
+
 -- Row-level security: conditions of users that might tell of hidden rows see none of them, neither through an index nor
 -- in a set of whole pages.
 CREATE FUNCTION tells(int) RETURNS bool LANGUAGE plpgsql IMMUTABLE COST 0.0001 AS $$

@@ -190,7 +190,7 @@ CREATE OPERATOR CLASS good_ops FOR TYPE vector USING hnsw AS OPERATOR 1 <-> (vec
 CREATE OPERATOR CLASS foreign_ops FOR TYPE vector USING hnsw AS OPERATOR 1 <-> (vector, vector) FOR ORDER BY float_ops, OPERATOR 2 <<=>> (vector, sphere_vector), FUNCTION 1 vector_l2_squared_distance(vector, vector);
 CREATE OPERATOR CLASS equal_ops FOR TYPE vector USING ivf AS OPERATOR 1 <-> (vector, vector) FOR ORDER BY float_ops, OPERATOR 2 <#> (vector, vector) FOR ORDER BY float_ops, FUNCTION 1 vector_l2_squared_distance(vector, vector);
 CREATE OPERATOR CLASS third_ops FOR TYPE vector USING ivf AS OPERATOR 1 <-> (vector, vector) FOR ORDER BY float_ops, OPERATOR 3 <<->> (vector, sphere_vector), FUNCTION 1 vector_l2_squared_distance(vector, vector);
-SELECT opcname, amvalidate(o.oid) FROM pg_opclass o WHERE opcname ~ '^(good|foreign|equal|third)_ops$' OR (opcname ~ '^vector_(l2|ip|cosine|l1)_ops$' AND opckeytype = 0) ORDER BY 1, o.opcmethod;
+SELECT opcname, amvalidate(o.oid) FROM pg_opclass o WHERE opcname ~ '^(good|foreign|equal|third)_ops$' OR (opcname ~ '^(vector|halfvec)_(l2|ip|cosine|l1)_ops$' AND opckeytype = 0) ORDER BY 1, o.opcmethod;
 DROP OPERATOR FAMILY good_ops USING hnsw;
 DROP OPERATOR FAMILY foreign_ops USING hnsw;
 DROP OPERATOR FAMILY equal_ops USING ivf;
@@ -205,6 +205,90 @@ SELECT estimate($$SELECT FROM part WHERE v <<->> sphere('[1,1,1,1,1,1,1,1]', 0.0
 RESET ROLE;
 DROP VIEW part;
 DROP ROLE range_reader;
+-- halfvec: spheres of its own, made of a halfvec, a vector or a literal
+SELECT pg_typeof(sphere('[1,2]', 1)) AS literal, pg_typeof(sphere('[1,2]'::vector, 1)) AS vector, pg_typeof(sphere('[1,2]'::halfvec, 1)) AS halfvec, sphere('[1,2.0001]', 1)::sphere_halfvec;
+SELECT v <<->> sphere(q, v <-> q) AS l2, v <<->> sphere(q, (v <-> q) * 1.001) AS more, v <<#>> sphere(q, v <#> q) AS ip, v <<#>> sphere(q, (v <#> q) * 0.999) AS more,
+  v <<=>> sphere(q, v <=> q) AS cosine, v <<=>> sphere(q, (v <=> q) * 1.001) AS more, v <<+>> sphere(q, v <+> q) AS l1, v <<+>> sphere(q, (v <+> q) * 1.001) AS more
+FROM (VALUES ('[1,2,3]'::halfvec, '[3,5,4]'::halfvec)) t(v, q);
+SELECT '[1,2]'::halfvec <<->> NULL::sphere_halfvec IS NULL AS none, '[1,2]'::halfvec <<->> ROW(NULL, 1)::sphere_halfvec IS NULL AS no_center;
+\set SHOW_CONTEXT never
+\set VERBOSITY terse
+SELECT '[1,2]'::halfvec <<->> sphere('[1,2,3]', 1);
+SELECT '[1,2]'::halfvec <<->> sphere('[1,70000]', 1);
+SELECT sphere('[1,2]'::halfvec, 'NaN');
+SELECT sphere('[1,2', 1);
+-- a type that its owner has changed
+BEGIN;
+ALTER TYPE sphere_halfvec ALTER ATTRIBUTE center TYPE text;
+SELECT sphere('[1,2]'::halfvec, 1);
+ROLLBACK;
+BEGIN;
+ALTER TYPE sphere_halfvec ALTER ATTRIBUTE center TYPE text;
+SELECT '[1,2]'::halfvec <<->> '("[1,2]",1)'::sphere_halfvec;
+ROLLBACK;
+\set VERBOSITY default
+SELECT setseed(0.7);
+CREATE TABLE halves AS SELECT i AS id, random_vector(8 + 0 * i)::halfvec(8) AS v FROM generate_series(1, 2000) i;
+ANALYZE halves;
+-- Radii that few, some and all are within: whether the index is used and gives what a sequential scan gives.
+CREATE FUNCTION halves_within(operator text, method text) RETURNS TABLE (radius float8, by_index bool, all_of_some bool) LANGUAGE plpgsql AS $$
+DECLARE
+  query text;
+  found int[];
+  wanted int[];
+  line text;
+BEGIN
+  EXECUTE format('CREATE INDEX halves_v ON halves USING %s (v halfvec_%s_ops)', method,
+    CASE operator WHEN '<->' THEN 'l2' WHEN '<#>' THEN 'ip' WHEN '<=>' THEN 'cosine' ELSE 'l1' END);
+  FOREACH radius IN ARRAY CASE operator WHEN '<#>' THEN '{-0.5,-0.2,Infinity}' WHEN '<=>' THEN '{0.2,0.6,Infinity}' WHEN '<->' THEN '{0.5,0.8,Infinity}' ELSE '{1,1.8,Infinity}' END::float8[] LOOP
+    query := format('SELECT coalesce(array_agg(id ORDER BY id), ''{}'') FROM halves WHERE v <%s> sphere(''[0.25,-0.25,0.1,0.4,-0.3,0.2,0.1,0]'', %L)', operator, radius);
+    SET LOCAL enable_seqscan = off;
+    by_index := false;
+    FOR line IN EXECUTE 'EXPLAIN ' || query LOOP
+      by_index := by_index OR line ~ 'Index Scan using halves_v';
+    END LOOP;
+    EXECUTE query INTO found;
+    SET LOCAL enable_seqscan = on;
+    SET LOCAL enable_indexscan = off;
+    EXECUTE query INTO wanted;
+    SET LOCAL enable_indexscan = on;
+    all_of_some := found = wanted AND cardinality(found) > 5 AND (cardinality(found) = 2000) = (radius = 'Infinity');
+    RETURN NEXT;
+  END LOOP;
+  DROP INDEX halves_v;
+END $$;
+SET hnsw.ef_search = 400;
+SET ivf.probes = 1000;
+SET ivf.epsilon = 5;
+SET ivfflat.probes = 100;
+SELECT operator, method, w.* FROM unnest('{<->,<#>,<=>,<+>}'::text[]) WITH ORDINALITY o (operator, n), unnest('{hnsw,ivf,ivfflat}'::text[]) WITH ORDINALITY m (method, k),
+  halves_within(operator, method) w WHERE operator <> '<+>' OR method = 'hnsw' ORDER BY n, k, radius;
+RESET hnsw.ef_search;
+RESET ivf.probes;
+RESET ivf.epsilon;
+RESET ivfflat.probes;
+-- a literal, a parameter of any type, another table's row; estimates
+CREATE INDEX halves_v ON halves USING hnsw (v halfvec_l2_ops);
+SET enable_seqscan = off;
+SELECT plan_of($$SELECT id FROM halves WHERE v <<->> sphere('[0,0,0,0,0,0,0,0]', 0.3) ORDER BY v <-> '[0,0,0,0,0,0,0,0]' LIMIT 3$$);
+SET plan_cache_mode = force_generic_plan;
+PREPARE by_text AS SELECT count(*) FROM halves WHERE v <<->> sphere($1, $2);
+PREPARE by_vector(vector, float8) AS SELECT count(*) FROM halves WHERE v <<->> sphere($1, $2);
+PREPARE by_halfvec(halfvec, float8) AS SELECT count(*) FROM halves WHERE v <<->> sphere($1, $2);
+EXECUTE by_text('[0,0,0,0,0,0,0,0]', 0.5);
+EXECUTE by_vector('[0,0,0,0,0,0,0,0]', 0.5);
+EXECUTE by_halfvec('[0,0,0,0,0,0,0,0]', 0.5);
+SELECT count(*) AS same FROM halves WHERE v <-> '[0,0,0,0,0,0,0,0]' < 0.5;
+RESET plan_cache_mode;
+SELECT count(*) = (SELECT count(*) FROM halves a JOIN halves b ON a.v <-> b.v < 0.4 WHERE a.id <= 20) AS same
+FROM (SELECT * FROM halves WHERE id <= 20) a JOIN halves b ON b.v <<->> sphere(a.v, 0.4);
+RESET enable_seqscan;
+SELECT r, expected BETWEEN n / 4 - 3 AND n * 4 + 3 AS good FROM (SELECT r, estimate(format('SELECT FROM halves WHERE v <<->> sphere(%L, %s)', '[0,0,0,0,0,0,0,0]', r)) AS expected,
+  (SELECT count(*) FROM halves WHERE v <-> '[0,0,0,0,0,0,0,0]' < r) AS n FROM unnest('{0.1,0.5,0.8,2}'::float8[]) r) s;
+DEALLOCATE ALL;
+DROP TABLE halves;
+DROP FUNCTION halves_within;
+
 DROP TABLE points, spheres, unknown;
 DROP FUNCTION random_vector, plan_of, within, compare, in_both, estimate;
 DROP FUNCTION sorted(int[]);

@@ -152,3 +152,19 @@ SELECT count(*), count(DISTINCT id), min(per_category), max(per_category) FROM (
 
 DROP TABLE docs, categories;
 DROP FUNCTION random_vector, plan_of, hybrid, mmr_by_definition;
+
+-- random_unit_vector: norm 1, one direction for a seed, all directions alike
+SELECT vector_dims(v), abs(vector_norm(v) - 1) < 1e-6 AS unit FROM (SELECT random_unit_vector(d) AS v FROM unnest(ARRAY[1, 2, 3, 384, 16000]) d) t;
+SELECT random_unit_vector(3, 7) = random_unit_vector(3, 7) AS same, random_unit_vector(3, 7) = random_unit_vector(3, 8) AS other_seed, random_unit_vector(3, -1) = random_unit_vector(3, -1) AS negative;
+SELECT setseed(0.5);
+CREATE TEMP TABLE random_first AS SELECT random_unit_vector(5) AS v FROM generate_series(1, 3);
+SELECT count(DISTINCT v) FROM random_first;
+SELECT setseed(0.5);
+SELECT count(*) FROM random_first JOIN (SELECT random_unit_vector(5) AS v FROM generate_series(1, 3)) again USING (v);
+SELECT vector_norm(avg(random_unit_vector(8, i))) < 0.06 AS centred,
+       max(abs(cosine_distance(random_unit_vector(8, i), random_unit_vector(8, i + 1)) - 1)) > 0.5 AS anywhere
+FROM generate_series(1, 4000) i;
+SELECT vector_dims(random_unit_vector(4)::halfvec), random_unit_vector(NULL) IS NULL;
+SELECT random_unit_vector(0);
+SELECT random_unit_vector(16001, 1);
+DROP TABLE random_first;

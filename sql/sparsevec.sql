@@ -1,6 +1,6 @@
 -- Type sparsevec: every function, operator, cast and mistake.
 -- Text form: {index:value,...}/dimensions, indices from 1 in any order; zeros are left out.
-SELECT '{1:1.5,3:2}/5'::sparsevec, E' { 3 : 2 ,\t1:1.5, 2:0 } / 5 '::sparsevec, '{}/3'::sparsevec, '{5:-0,2:1e-3}/5'::sparsevec;
+SELECT '{1:1.5,3:2}/5'::sparsevec, E' { 3 : 2 ,\t1:1.5, 2:0 } / 5 '::sparsevec, '{}/3'::sparsevec, '{5:-0,2:1e-3}/5'::sparsevec, '{9:0,2:1,2:0}/5'::sparsevec;
 SELECT '{1000000000:1}/1000000000'::sparsevec, '{1:3.4028235e38,2:1.4e-45}/2'::sparsevec, '{+1:+1}/+2'::sparsevec;
 SELECT '{1:1}/3'::sparsevec(3), format_type('sparsevec'::regtype, 3), '{"{1:1}/2","{}/2"}'::sparsevec[];
 SELECT pg_column_size('{}/3'::sparsevec), pg_column_size('{1:1,2:2}/3'::sparsevec);

@@ -3,7 +3,7 @@ PGMAJOR = $(or $(shell $(PG_CONFIG) --version 2>/dev/null | sed 's/[^0-9]*\([0-9
 DEPS = g++ make postgresql-$(PGMAJOR) postgresql-server-dev-$(PGMAJOR) libhwy-dev libboost-dev \
        libgtest-dev libipc-run-perl clang-format-14 python3 python3-venv python3-numpy python3-psycopg libopenblas0-pthread
 
-.PHONY: deps test test-storm test-units test-sanitize lint unit hooks sanitize
+.PHONY: deps test test-storm test-units test-sanitize test-clients lint unit hooks sanitize
 deps:
 	@missing=$$(for p in $(DEPS); do dpkg-query -W -f '$${Status}\n' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done | tr '\n' ' '); \
 	if [ -z "$$missing" ]; then exit 0; fi; \
@@ -32,6 +32,12 @@ test-units:
 	@$(MAKE) --no-print-directory -s hooks
 	@test/tools/install.sh hooks >/dev/null
 	@UNITS_STOPS=all UNITS_SEEDS=$(UNITS_SEEDS) ANN_INSTALL=tmp_install_hooks test/tools/tap.sh test/t/030_units.pl test/t/051_ivf_death.pl
+
+# pgvector's clients from PyPI, npm and Go's proxy, unchanged, against this extension under its other name.
+test-clients:
+	@$(MAKE) --no-print-directory deps
+	@$(MAKE) --no-print-directory -s all
+	@bash test/clients/run.sh
 
 lint:
 	@$(MAKE) --no-print-directory -s all

@@ -108,6 +108,54 @@ CREATE FUNCTION sparsevec_negative_inner_product(sparsevec, sparsevec) RETURNS f
   AS 'MODULE_PATHNAME', 'ann_sparsevec_negative_inner_product' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10;
 COMMENT ON FUNCTION sparsevec_negative_inner_product(sparsevec, sparsevec) IS 'implementation of <#> operator';
 
+-- aggregates of sparsevec
+
+CREATE FUNCTION sparsevec_accum(internal, sparsevec) RETURNS internal
+  AS 'MODULE_PATHNAME', 'ann_sparsevec_accum' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 10;
+COMMENT ON FUNCTION sparsevec_accum(internal, sparsevec) IS 'aggregate transition function';
+
+CREATE FUNCTION sparsevec_combine(internal, internal) RETURNS internal
+  AS 'MODULE_PATHNAME', 'ann_sparsevec_combine' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 10;
+COMMENT ON FUNCTION sparsevec_combine(internal, internal) IS 'aggregate combine function';
+
+CREATE FUNCTION sparsevec_serialize(internal) RETURNS bytea
+  AS 'MODULE_PATHNAME', 'ann_sparsevec_serialize' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10;
+COMMENT ON FUNCTION sparsevec_serialize(internal) IS 'aggregate serial function';
+
+CREATE FUNCTION sparsevec_deserialize(bytea, internal) RETURNS internal
+  AS 'MODULE_PATHNAME', 'ann_sparsevec_deserialize' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10;
+COMMENT ON FUNCTION sparsevec_deserialize(bytea, internal) IS 'aggregate deserial function';
+
+CREATE FUNCTION sparsevec_avg(internal) RETURNS sparsevec
+  AS 'MODULE_PATHNAME', 'ann_sparsevec_avg' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 10;
+COMMENT ON FUNCTION sparsevec_avg(internal) IS 'aggregate final function';
+
+CREATE FUNCTION sparsevec_sum(internal) RETURNS sparsevec
+  AS 'MODULE_PATHNAME', 'ann_sparsevec_sum' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 10;
+COMMENT ON FUNCTION sparsevec_sum(internal) IS 'aggregate final function';
+
+CREATE AGGREGATE avg(sparsevec) (
+  SFUNC = sparsevec_accum,
+  STYPE = internal,
+  FINALFUNC = sparsevec_avg,
+  COMBINEFUNC = sparsevec_combine,
+  SERIALFUNC = sparsevec_serialize,
+  DESERIALFUNC = sparsevec_deserialize,
+  PARALLEL = SAFE
+);
+COMMENT ON AGGREGATE avg(sparsevec) IS 'the mean of each dimension over all rows';
+
+CREATE AGGREGATE sum(sparsevec) (
+  SFUNC = sparsevec_accum,
+  STYPE = internal,
+  FINALFUNC = sparsevec_sum,
+  COMBINEFUNC = sparsevec_combine,
+  SERIALFUNC = sparsevec_serialize,
+  DESERIALFUNC = sparsevec_deserialize,
+  PARALLEL = SAFE
+);
+COMMENT ON AGGREGATE sum(sparsevec) IS 'the sum of each dimension over all rows';
+
 -- casts of sparsevec
 
 CREATE FUNCTION sparsevec(sparsevec, integer, boolean) RETURNS sparsevec

@@ -64,18 +64,21 @@ COMMENT ON OPERATOR FAMILY vector_cosine_ops USING ivfflat IS 'cosine distance';
 
 CREATE OPERATOR CLASS halfvec_l2_ops FOR TYPE halfvec USING ivf AS
   OPERATOR 1 <-> (halfvec, halfvec) FOR ORDER BY float_ops,
+  OPERATOR 2 <<->> (halfvec, sphere_halfvec),
   FUNCTION 1 halfvec_l2_squared_distance(halfvec, halfvec);
 COMMENT ON OPERATOR CLASS halfvec_l2_ops USING ivf IS 'Euclidean distance';
 COMMENT ON OPERATOR FAMILY halfvec_l2_ops USING ivf IS 'Euclidean distance';
 
 CREATE OPERATOR CLASS halfvec_ip_ops FOR TYPE halfvec USING ivf AS
   OPERATOR 1 <#> (halfvec, halfvec) FOR ORDER BY float_ops,
+  OPERATOR 2 <<#>> (halfvec, sphere_halfvec),
   FUNCTION 1 halfvec_negative_inner_product(halfvec, halfvec);
 COMMENT ON OPERATOR CLASS halfvec_ip_ops USING ivf IS 'inner product, largest first';
 COMMENT ON OPERATOR FAMILY halfvec_ip_ops USING ivf IS 'inner product, largest first';
 
 CREATE OPERATOR CLASS halfvec_cosine_ops FOR TYPE halfvec USING ivf AS
   OPERATOR 1 <=> (halfvec, halfvec) FOR ORDER BY float_ops,
+  OPERATOR 2 <<=>> (halfvec, sphere_halfvec),
   FUNCTION 1 halfvec_negative_inner_product(halfvec, halfvec),
   FUNCTION 2 l2_norm(halfvec);
 COMMENT ON OPERATOR CLASS halfvec_cosine_ops USING ivf IS 'cosine distance';
@@ -83,18 +86,21 @@ COMMENT ON OPERATOR FAMILY halfvec_cosine_ops USING ivf IS 'cosine distance';
 
 CREATE OPERATOR CLASS halfvec_l2_ops FOR TYPE halfvec USING ivfflat AS
   OPERATOR 1 <-> (halfvec, halfvec) FOR ORDER BY float_ops,
+  OPERATOR 2 <<->> (halfvec, sphere_halfvec),
   FUNCTION 1 halfvec_l2_squared_distance(halfvec, halfvec);
 COMMENT ON OPERATOR CLASS halfvec_l2_ops USING ivfflat IS 'Euclidean distance';
 COMMENT ON OPERATOR FAMILY halfvec_l2_ops USING ivfflat IS 'Euclidean distance';
 
 CREATE OPERATOR CLASS halfvec_ip_ops FOR TYPE halfvec USING ivfflat AS
   OPERATOR 1 <#> (halfvec, halfvec) FOR ORDER BY float_ops,
+  OPERATOR 2 <<#>> (halfvec, sphere_halfvec),
   FUNCTION 1 halfvec_negative_inner_product(halfvec, halfvec);
 COMMENT ON OPERATOR CLASS halfvec_ip_ops USING ivfflat IS 'inner product, largest first';
 COMMENT ON OPERATOR FAMILY halfvec_ip_ops USING ivfflat IS 'inner product, largest first';
 
 CREATE OPERATOR CLASS halfvec_cosine_ops FOR TYPE halfvec USING ivfflat AS
   OPERATOR 1 <=> (halfvec, halfvec) FOR ORDER BY float_ops,
+  OPERATOR 2 <<=>> (halfvec, sphere_halfvec),
   FUNCTION 1 halfvec_negative_inner_product(halfvec, halfvec),
   FUNCTION 2 l2_norm(halfvec);
 COMMENT ON OPERATOR CLASS halfvec_cosine_ops USING ivfflat IS 'cosine distance';

@@ -17,3 +17,13 @@ CREATE FUNCTION mmr(query vector, candidates vector[], k integer, lambda double 
   RETURNS SETOF integer
   AS 'MODULE_PATHNAME', 'ann_mmr' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1000 ROWS 10;
 COMMENT ON FUNCTION mmr(vector, vector[], integer, double precision, text) IS 'maximal marginal relevance: positions of candidates near the query and unlike each other';
+
+-- vectors to test with
+
+CREATE FUNCTION random_unit_vector(dims integer) RETURNS vector
+  AS 'MODULE_PATHNAME', 'ann_random_unit_vector' LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED COST 10;
+COMMENT ON FUNCTION random_unit_vector(integer) IS 'a vector of norm 1 in a random direction; setseed() sets the seed';
+
+CREATE FUNCTION random_unit_vector(dims integer, seed bigint) RETURNS vector
+  AS 'MODULE_PATHNAME', 'ann_random_unit_vector_of_seed' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10;
+COMMENT ON FUNCTION random_unit_vector(integer, bigint) IS 'the vector of norm 1 in the random direction that belongs to a seed';

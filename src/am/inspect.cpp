@@ -73,6 +73,10 @@ const char* MetricName(uint8 metric) {
       return "ip";
     case quant::Metric::kCosine:
       return "cosine";
+    case quant::Metric::kHamming:
+      return "hamming";
+    case quant::Metric::kJaccard:
+      return "jaccard";
     default:
       return "l1";
   }

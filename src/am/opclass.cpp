@@ -19,10 +19,16 @@ Datum ann_halfvec_negative_inner_product(PG_FUNCTION_ARGS);
 Datum ann_halfvec_cosine_distance(PG_FUNCTION_ARGS);
 Datum ann_halfvec_l1_distance(PG_FUNCTION_ARGS);
 Datum ann_halfvec_norm(PG_FUNCTION_ARGS);
+Datum ann_hamming_distance(PG_FUNCTION_ARGS);
+Datum ann_jaccard_distance(PG_FUNCTION_ARGS);
 Datum ann_vector_within_l2(PG_FUNCTION_ARGS);
 Datum ann_vector_within_ip(PG_FUNCTION_ARGS);
 Datum ann_vector_within_cosine(PG_FUNCTION_ARGS);
 Datum ann_vector_within_l1(PG_FUNCTION_ARGS);
+Datum ann_halfvec_within_l2(PG_FUNCTION_ARGS);
+Datum ann_halfvec_within_ip(PG_FUNCTION_ARGS);
+Datum ann_halfvec_within_cosine(PG_FUNCTION_ARGS);
+Datum ann_halfvec_within_l1(PG_FUNCTION_ARGS);
 }
 
 namespace ann::am {
@@ -48,13 +54,17 @@ constexpr MetricFunctions kMetrics[] = {
     {ColumnType::kVector, quant::Metric::kL1, ann_vector_l1_distance, nullptr,
      ann_vector_l1_distance, ann_vector_within_l1},
     {ColumnType::kHalfVector, quant::Metric::kL2, ann_halfvec_l2_squared_distance, nullptr,
-     ann_halfvec_l2_distance, nullptr},
+     ann_halfvec_l2_distance, ann_halfvec_within_l2},
     {ColumnType::kHalfVector, quant::Metric::kInnerProduct, ann_halfvec_negative_inner_product,
-     nullptr, ann_halfvec_negative_inner_product, nullptr},
+     nullptr, ann_halfvec_negative_inner_product, ann_halfvec_within_ip},
     {ColumnType::kHalfVector, quant::Metric::kCosine, ann_halfvec_negative_inner_product,
-     ann_halfvec_norm, ann_halfvec_cosine_distance, nullptr},
+     ann_halfvec_norm, ann_halfvec_cosine_distance, ann_halfvec_within_cosine},
     {ColumnType::kHalfVector, quant::Metric::kL1, ann_halfvec_l1_distance, nullptr,
-     ann_halfvec_l1_distance, nullptr},
+     ann_halfvec_l1_distance, ann_halfvec_within_l1},
+    {ColumnType::kBit, quant::Metric::kHamming, ann_hamming_distance, nullptr, ann_hamming_distance,
+     nullptr},
+    {ColumnType::kBit, quant::Metric::kJaccard, ann_jaccard_distance, nullptr, ann_jaccard_distance,
+     nullptr},
 };
 
 const MetricFunctions* FindMetric(PGFunction distance, PGFunction norm) {
@@ -75,8 +85,8 @@ constexpr uint64 Bit(int number) { return UINT64CONST(1) << number; }
 // One operator class under examination. Complaints are INFO, as those of the server's own methods.
 class Validator {
  public:
-  Validator(HeapTuple opclass, bool allows_l1)
-      : allows_l1_(allows_l1),
+  Validator(HeapTuple opclass, bool of_lists)
+      : of_lists_(of_lists),
         form_(reinterpret_cast<Form_pg_opclass>(GETSTRUCT(opclass))),
         method_(get_am_name(form_->opcmethod)) {}
 
@@ -232,8 +242,10 @@ class Validator {
       Missing("support function", kDistanceFunction);
     } else if (const MetricFunctions* metric = FindMetric(distance_, norm_); metric == nullptr) {
       ComplainOfFunctions("belong to no metric");
-    } else if (metric->metric == quant::Metric::kL1 && !allows_l1_) {
+    } else if (metric->metric == quant::Metric::kL1 && of_lists_) {
       ComplainOfFunctions("are those of L1 distance, which it does not support");
+    } else if (metric->metric == quant::Metric::kJaccard && of_lists_) {
+      ComplainOfFunctions("are those of Jaccard distance, which it does not support");
     }
   }
 
@@ -259,7 +271,7 @@ class Validator {
     valid_ = false;
   }
 
-  bool allows_l1_;
+  bool of_lists_;
   Form_pg_opclass form_;
   const char* method_;
   PGFunction distance_ = nullptr;
@@ -296,17 +308,17 @@ ColumnType ColumnTypeOf(Relation index) { return FunctionsOf(index).type; }
 
 namespace {
 
-bool ValidateClass(Oid opclass, bool allows_l1) {
+bool ValidateClass(Oid opclass, bool of_lists) {
   HeapTuple tuple = SearchSysCache1(CLAOID, ObjectIdGetDatum(opclass));
   if (!HeapTupleIsValid(tuple)) elog(ERROR, "cache lookup failed for operator class %u", opclass);
-  const bool valid = Validator(tuple, allows_l1).Run();
+  const bool valid = Validator(tuple, of_lists).Run();
   ReleaseSysCache(tuple);
   return valid;
 }
 
 }  // namespace
 
-bool Validate(Oid opclass) { return ValidateClass(opclass, true); }
-bool ValidateWithoutL1(Oid opclass) { return ValidateClass(opclass, false); }
+bool Validate(Oid opclass) { return ValidateClass(opclass, false); }
+bool ValidateOfLists(Oid opclass) { return ValidateClass(opclass, true); }
 
 }  // namespace ann::am

@@ -14,7 +14,7 @@ inline constexpr int kOrderStrategy = 1, kWithinStrategy = 2;
 inline constexpr int kDistanceFunction = 1, kNormFunction = 2, kNumSupportFunctions = 2;
 
 // What the column of an index holds.
-enum class ColumnType : uint8_t { kVector, kHalfVector };
+enum class ColumnType : uint8_t { kVector, kHalfVector, kBit };
 
 // The type of an index's column, from its operator class. Errors: as MetricOf.
 ColumnType ColumnTypeOf(Relation index);
@@ -23,8 +23,9 @@ ColumnType ColumnTypeOf(Relation index);
 // none of ours.
 quant::Metric MetricOf(Relation index);
 
-// amvalidate. Complaints are INFO. The second is for access methods that do not know L1.
+// amvalidate. Complaints are INFO. The second is for access methods that know neither L1 nor
+// Jaccard's distance.
 bool Validate(Oid opclass);
-bool ValidateWithoutL1(Oid opclass);
+bool ValidateOfLists(Oid opclass);
 
 }  // namespace ann::am

@@ -16,7 +16,7 @@ void RowFetcher::Open(IndexScanDesc scan) {
 }
 
 // The indexed vector of the row in the slot, in the row context.
-const float* RowFetcher::SlotVector(Relation index, uint32_t dims) {
+quant::VectorRef RowFetcher::SlotVector(Relation index, uint32_t dims) {
   Datum value;
   bool isnull;
   const AttrNumber attribute = info_->ii_IndexAttrNumbers[0];
@@ -29,10 +29,10 @@ const float* RowFetcher::SlotVector(Relation index, uint32_t dims) {
     FormIndexDatum(info_, slot_, executor_, values, nulls);
     value = values[0], isnull = nulls[0];
   }
-  return isnull ? nullptr : VectorFloats(index, value, dims);
+  return isnull ? nullptr : IndexedVector(index, value, dims);
 }
 
-bool RowFetcher::Fetch(IndexScanDesc scan, quant::Metric metric, const float* x, uint32_t dims,
+bool RowFetcher::Fetch(IndexScanDesc scan, quant::Metric metric, quant::VectorRef x, uint32_t dims,
                        const ItemPointerData* tids, uint32_t count, float* key) {
   Open(scan);
   bool found = false;
@@ -44,7 +44,7 @@ bool RowFetcher::Fetch(IndexScanDesc scan, quant::Metric metric, const float* x,
       continue;
     }
     MemoryContext old = MemoryContextSwitchTo(row_context_);
-    const float* row = SlotVector(scan->indexRelation, dims);
+    const quant::VectorRef row = SlotVector(scan->indexRelation, dims);
     if (row != nullptr) {
       *key = OrderableKey(ExactKey(metric, x, row, dims));
       found = true;

@@ -24,13 +24,13 @@ class RowFetcher {
 
   // The exact key for `x`, from the first of these rows that the snapshot sees. False: it sees
   // none. No page lock may be held.
-  bool Fetch(IndexScanDesc scan, quant::Metric metric, const float* x, uint32_t dims,
+  bool Fetch(IndexScanDesc scan, quant::Metric metric, quant::VectorRef x, uint32_t dims,
              const ItemPointerData* tids, uint32_t count, float* key);
   void Close();
 
  private:
   void Open(IndexScanDesc scan);
-  const float* SlotVector(Relation index, uint32_t dims);
+  quant::VectorRef SlotVector(Relation index, uint32_t dims);
 
   MemoryContext context_;
   MemoryContext row_context_;  // reset for each table row

@@ -14,7 +14,7 @@ using quant::Metric;
 namespace {
 
 struct Range {
-  const float* x;
+  quant::VectorRef x;
   float within;
 };
 
@@ -25,30 +25,24 @@ float RoundUp(double value) {
                          : nearest;
 }
 
-// A key that no row within the sphere is above. Distances and keys come from the same sums, so only
-// the last steps, a root or a difference, may round apart.
+// A key that no row within the sphere is above. Distances and keys are sums of the same terms,
+// those of halfvec in another order, and may round apart.
 float KeyOf(Metric metric, double radius) {
-  constexpr double kRounding = 1 + 1e-6;
-  switch (metric) {
-    case Metric::kL2:
-      return RoundUp(radius * radius * kRounding);
-    case Metric::kCosine:
-      return RoundUp(2 * radius * kRounding);
-    case Metric::kL1:
-      return RoundUp(radius * kRounding);
-    case Metric::kInnerProduct:
-      break;
-  }
-  return RoundUp(radius);
+  constexpr double kRounding = 1e-5;
+  double key = radius;
+  if (metric == Metric::kL2) key = radius * radius;
+  if (metric == Metric::kCosine) key = 2 * radius;
+  return RoundUp(key + std::abs(key) * kRounding);
 }
 
 // False: no row is within.
 bool ReadSphere(Relation index, const ScanKeyData& key, Metric metric, uint32_t dims,
                 Range* range) {
   types::SphereReader reader;
-  const types::Sphere sphere = reader.Read(key.sk_argument, CurrentMemoryContext);
+  const types::Sphere sphere =
+      reader.Read(key.sk_argument, index->rd_opcintype[0], CurrentMemoryContext);
   if (sphere.is_null) return false;
-  range->x = VectorFloats(index, sphere.center, dims);
+  range->x = IndexedVector(index, sphere.center, dims);
   range->within = KeyOf(metric, sphere.radius);
   // No other distance is less than 0.
   if (metric != Metric::kInnerProduct && sphere.radius <= 0) return false;
@@ -80,7 +74,7 @@ class Conditions {
     if (target_->x == nullptr) {
       target_->x = range.x;
       target_->within = range.within;
-    } else if (IsSame(target_->x, range.x, dims_)) {
+    } else if (IsSame(target_->x.floats(), range.x.floats(), dims_)) {
       target_->within = std::min(target_->within, range.within);
     } else if (!target_->ordered && range.within < target_->within) {
       target_->x = range.x;
@@ -102,7 +96,8 @@ class Conditions {
 ScanTarget ReadTarget(IndexScanDesc scan, Metric metric, uint32_t dims) {
   ScanTarget target;
   if (scan->numberOfOrderBys == 1 && (scan->orderByData[0].sk_flags & SK_ISNULL) == 0) {
-    const float* x = VectorFloats(scan->indexRelation, scan->orderByData[0].sk_argument, dims);
+    const quant::VectorRef x =
+        IndexedVector(scan->indexRelation, scan->orderByData[0].sk_argument, dims);
     // Where no row has a distance, any order will do.
     if (IsIndexable(metric, x, dims)) target.x = x;
   }

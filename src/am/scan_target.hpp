@@ -12,10 +12,10 @@
 namespace ann::am {
 
 struct ScanTarget {
-  const float* x = nullptr;  // null: a query without distances (NULL, or zero under cosine)
-  float within = INFINITY;   // rows whose exact keys are above are not wanted
-  bool ordered = false;      // by distance to x; else the order is of no account
-  bool none = false;         // no row can
+  quant::VectorRef x;       // null: a query without distances (NULL, or zero under cosine)
+  float within = INFINITY;  // rows whose exact keys are above are not wanted
+  bool ordered = false;     // by distance to x; else the order is of no account
+  bool none = false;        // no row can
 };
 
 // Memory is the current context's, or the keys'. Errors: 0A000 when the scan has neither ORDER BY

@@ -10,6 +10,7 @@
 namespace ann::am {
 
 using quant::Metric;
+using quant::VectorRef;
 
 int DimsOf(Relation index) {
   if (!OidIsValid(index_getprocid(index, 1, kDistanceFunction))) {
@@ -28,9 +29,10 @@ int DimsOf(Relation index) {
                  "as (column::%s(n)).",
                  type, type)));
   }
-  if (dims > kMaxDims) {
+  const int most = MaxDims(MetricOf(index));
+  if (dims > most) {
     ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-                    errmsg("column cannot have more than %d dimensions for %s index", kMaxDims,
+                    errmsg("column cannot have more than %d dimensions for %s index", most,
                            get_am_name(index->rd_rel->relam)),
                     errdetail("It has %d.", dims)));
   }
@@ -50,15 +52,31 @@ const types::Dense<Number>* Plain(Datum datum) {
   return vector;
 }
 
+// A stored string of bits, plain.
+VarBit* PlainBits(Datum datum) {
+  VarBit* string = DatumGetVarBitP(datum);
+  if (VARBITBYTES(string) != DivUp(VARBITLEN(string), BITS_PER_BYTE)) {
+    types::ReportDamaged("bit", VARSIZE(string));
+  }
+  return string;
+}
+
 void CheckDims(ColumnType type, uint32_t expected, uint32_t found) {
-  if (type == ColumnType::kHalfVector) {
+  if (type == ColumnType::kBit) {
+    if (expected != found) types::ReportBitLengths(expected, found);
+  } else if (type == ColumnType::kHalfVector) {
     types::CheckExpectedDims<Half>(static_cast<int>(expected), static_cast<int>(found));
   } else {
     types::CheckExpectedDims<float>(static_cast<int>(expected), static_cast<int>(found));
   }
 }
 
-const float* Floats(ColumnType type, Datum datum, uint32_t* dims) {
+VectorRef Read(ColumnType type, Datum datum, uint32_t* dims) {
+  if (type == ColumnType::kBit) {
+    VarBit* string = PlainBits(datum);
+    *dims = static_cast<uint32_t>(VARBITLEN(string));
+    return VectorRef::Bits(VARBITS(string));
+  }
   if (type == ColumnType::kVector) {
     const types::Vector* vector = Plain<float>(datum);
     *dims = static_cast<uint32_t>(vector->dims);
@@ -73,25 +91,39 @@ const float* Floats(ColumnType type, Datum datum, uint32_t* dims) {
 
 }  // namespace
 
-const float* AnyVectorFloats(Relation index, Datum datum, uint32_t* dims) {
-  return Floats(ColumnTypeOf(index), datum, dims);
+VectorRef AnyVector(Relation index, Datum datum, uint32_t* dims) {
+  return Read(ColumnTypeOf(index), datum, dims);
 }
 
-const float* VectorFloats(Relation index, Datum datum, uint32_t dims) {
+VectorRef IndexedVector(Relation index, Datum datum, uint32_t dims) {
   const ColumnType type = ColumnTypeOf(index);
   uint32_t found;
-  const float* x = Floats(type, datum, &found);
+  const VectorRef x = Read(type, datum, &found);
   CheckDims(type, dims, found);
   return x;
 }
 
-bool IsIndexable(Metric metric, const float* x, uint32_t dims) {
-  return metric != Metric::kCosine ||
-         !std::all_of(x, x + dims, [](float value) { return value == 0; });
+const float* AsFloats(VectorRef x, uint32_t dims) {
+  if (x.form() == quant::Form::kDense) return x.floats();
+  auto* values = static_cast<float*>(palloc(sizeof(float) * dims));
+  for (uint32_t i = 0; i < dims; ++i) {
+    values[i] = x.bits()[i / BITS_PER_BYTE] >> (BITS_PER_BYTE - 1 - i % BITS_PER_BYTE) & 1;
+  }
+  return values;
 }
 
-float ExactKey(Metric metric, const float* x, const float* row, uint32_t dims) {
+bool IsIndexable(Metric metric, VectorRef x, uint32_t dims) {
+  return metric != Metric::kCosine ||
+         !std::all_of(x.floats(), x.floats() + dims, [](float value) { return value == 0; });
+}
+
+float ExactKey(Metric metric, VectorRef query, VectorRef indexed, uint32_t dims) {
+  if (quant::IsOfBits(metric)) {
+    return quant::BitDistance(metric, query.bits(), indexed.bits(), DivUp(dims, BITS_PER_BYTE));
+  }
   const simd::FloatKernels& kernels = simd::Floats();
+  const float* x = query.floats();
+  const float* row = indexed.floats();
   switch (metric) {
     case Metric::kL2:
       return kernels.l2_squared(x, row, dims);
@@ -99,7 +131,7 @@ float ExactKey(Metric metric, const float* x, const float* row, uint32_t dims) {
       return -kernels.inner_product(x, row, dims);
     case Metric::kL1:
       return kernels.l1(x, row, dims);
-    case Metric::kCosine:
+    default:
       break;
   }
   const simd::CosineParts parts = kernels.cosine_parts(x, row, dims);

@@ -41,7 +41,7 @@ class Calibration {
       : graph_(graph),
         codec_(codec),
         interrupt_(interrupt),
-        prepared_bytes_(RoundUp(codec.params().dims, 64)),
+        prepared_bytes_(quant::Codec::PreparedCodeBytes(codec.params())),
         codes_(alloc),
         prepared_(alloc),
         queries_(alloc),

@@ -65,9 +65,8 @@ class MemoryGraph {
         visited_(alloc),
         work_(alloc),
         found_(alloc) {
-    const size_t prepared = RoundUp(codec.params().dims, 64);
-    work_.resize(prepared * (2 * params.m + 2));
-    prepared_bytes_ = prepared;
+    prepared_bytes_ = quant::Codec::PreparedCodeBytes(codec.params());
+    work_.resize(prepared_bytes_ * (2 * params.m + 2));
     by_hash_.assign(1024, kNoId);
   }
 
@@ -79,13 +78,14 @@ class MemoryGraph {
 
   // --- adding rows ------------------------------------------------------------------------------
 
-  // Adds a row whose vector has this hash and work vector. `attributes`: params.attribute_bytes.
-  void AddRow(format::Tid tid, uint64_t hash, const float* work, const char* attributes = nullptr) {
+  // Adds a row whose vector has this hash. `attributes`: params.attribute_bytes.
+  void AddRow(format::Tid tid, uint64_t hash, quant::VectorRef x,
+              const char* attributes = nullptr) {
     const uint32_t row = static_cast<uint32_t>(rows_.size());
     attributes_.insert(attributes_.end(), attributes, attributes + params_.attribute_bytes);
     uint8_t* slot = slots_.Append();
     uint8_t* refinement = codec_.refinement_bytes() > 0 ? refinements_.Append() : nullptr;
-    codec_.Encode(work, slot, refinement);
+    codec_.Code(x, slot, refinement);
     NodeId node = FindEqual(hash, slot);
     if (node != kNoId) {
       slots_.RemoveLast();

@@ -80,7 +80,8 @@ class BackLinker {
         with_room_(Alloc(context)),
         changed_(Alloc(context)),
         own_code_(pg::AllocZero<uint8_t>(context, view->codec.coded_bytes())),
-        prepared_(pg::AllocZero<uint8_t>(context, RoundUp(view->meta.dims, 64))) {}
+        prepared_(pg::AllocZero<uint8_t>(context,
+                                         quant::Codec::PreparedCodeBytes(view->codec.params()))) {}
 
   // Links `to` from some of its neighbours `chosen`, the nearest first. `scorer(frame, coded)`: the
   // distance from it. Each link dirties a page and is most of what an insert costs, so they are few

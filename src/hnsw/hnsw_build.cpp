@@ -50,7 +50,6 @@ struct BuildState {
   double* squares;
   uint64_t sampled;
   IndexView* view;
-  float* work;
   Graph* graph;
   am::AttributeEncoder* encoder;  // null: there are no attributes
   char* packed;                   // attributes of a row
@@ -63,10 +62,10 @@ void EnterPhase(BuildPhase phase) {
   pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, static_cast<int64>(phase));
 }
 
-// The floats of a row to be indexed, or null.
-const float* RowVector(const BuildState& state, Datum* values, const bool* isnull) {
+// The vector of a row to be indexed, or null.
+quant::VectorRef RowVector(const BuildState& state, Datum* values, const bool* isnull) {
   if (isnull[0]) return nullptr;
-  return am::VectorFloats(state.index, values[0], state.meta.dims);
+  return am::IndexedVector(state.index, values[0], state.meta.dims);
 }
 
 double Norm(const float* x, uint32_t dims) {
@@ -78,7 +77,7 @@ double Norm(const float* x, uint32_t dims) {
 void SampleRow(Relation, ItemPointer, Datum* values, bool* isnull, bool, void* arg) {
   BuildState& state = *static_cast<BuildState*>(arg);
   MemoryContext old = MemoryContextSwitchTo(state.row_context);
-  const float* x = RowVector(state, values, isnull);
+  const float* x = RowVector(state, values, isnull).floats();
   if (x != nullptr) {
     const uint32_t dims = state.meta.dims;
     double factor = 1;
@@ -113,6 +112,9 @@ void FinishSample(BuildState& state) {
 // Rows from random blocks: a table is often ordered by what its vectors mean.
 void SampleRows(BuildState& state) {
   EnterPhase(BuildPhase::kSampling);
+  state.mean = pg::AllocZero<float>(state.context, state.meta.dims);
+  state.sums = pg::AllocZero<double>(state.context, state.meta.dims);
+  state.squares = pg::AllocZero<double>(state.context, state.meta.dims);
   const BlockNumber blocks = RelationGetNumberOfBlocks(state.heap);
   BlockSamplerData sampler;
   BlockSampler_Init(&sampler, blocks, kSampleRows, static_cast<uint32>(Mix64(state.meta.seed)));
@@ -129,7 +131,7 @@ void WriteGraph(BuildState& state);
 void AddRow(Relation, ItemPointer tid, Datum* values, bool* isnull, bool, void* arg) {
   BuildState& state = *static_cast<BuildState*>(arg);
   MemoryContext old = MemoryContextSwitchTo(state.row_context);
-  const float* x = RowVector(state, values, isnull);
+  const quant::VectorRef x = RowVector(state, values, isnull);
   if (x != nullptr && am::IsIndexable(state.view->metric(), x, state.meta.dims)) {
     if (state.inserter == nullptr && state.graph->bytes() > size_t{1024} * maintenance_work_mem) {
       ereport(NOTICE, (errmsg("hnsw graph no longer fits into maintenance_work_mem after %.0f rows",
@@ -147,9 +149,8 @@ void AddRow(Relation, ItemPointer tid, Datum* values, bool* isnull, bool, void* 
     if (state.inserter != nullptr) {
       InsertRow(state.inserter, x, row, attributes);
     } else {
-      state.view->codec.Transform(x, state.work);
       state.view->attributes.Put(state.packed, 1, 0, attributes);
-      state.graph->AddRow(row, quant::HashVector(x, state.meta.dims, state.meta.seed), state.work,
+      state.graph->AddRow(row, quant::HashVector(x, state.meta.dims, state.meta.seed), x,
                           state.packed);
     }
     ++state.tuples;
@@ -495,16 +496,12 @@ IndexBuildResult* Build(Relation heap, Relation index, IndexInfo* info) {
   // The seed is fixed: the same table gives the same index, on every machine.
   const am::AttributeBytes attributes = am::AttributesOf(index);
   state.meta = PlanMeta(am::MetricOf(index), dims, attributes, OptionsOf(index), Mix64(dims));
-  state.mean = pg::AllocZero<float>(state.context, dims);
-  state.sums = pg::AllocZero<double>(state.context, dims);
-  state.squares = pg::AllocZero<double>(state.context, dims);
-  state.work = pg::AllocZero<float>(state.context, dims);
   if (attributes.count > 0) {
     state.encoder = pg::Construct<am::AttributeEncoder>(
         pg::AllocZero<am::AttributeEncoder>(state.context, 1), index, state.context);
   }
   state.packed = pg::AllocZero<char>(state.context, attributes.row_bytes + 2);
-  SampleRows(state);
+  if (state.meta.mean_pages > 0) SampleRows(state);
   state.view = MakeView(index, state.meta, state.mean, state.context);
 
   EnterPhase(BuildPhase::kLoading);

@@ -384,7 +384,9 @@ class Checker {
     const quant::Metric metric = view_->codec.params().metric;
     float extra = 0;
     bool sound = true;
-    if (metric == quant::Metric::kL1) {
+    if (quant::IsOfBits(metric)) {
+      sound = quant::IsBitCode(metric, coded, view_->meta.dims);
+    } else if (metric == quant::Metric::kL1) {
       std::memcpy(&extra, coded, sizeof extra);
     } else {
       quant::Factors factors;

@@ -10,6 +10,7 @@
 #include "simd/filter_mask.hpp"
 
 #include "pg/alloc.hpp"
+#include "pg/test_hooks.hpp"
 
 namespace ann::hnsw {
 
@@ -35,7 +36,9 @@ class ColumnReader {
       own = filter_->TestValues(area, rows, index);
       return own || filter_->Test(area, rows, index);
     });
-    return own || (may && AnyRowPasses(id));
+    if (own || !may) return own;
+    pg::StopPoint("scan.column");
+    return AnyRowPasses(id);
   }
   // Whether the node's own row passes. The node's page is share-locked.
   bool OwnRowPasses(NodeId id) {

@@ -21,6 +21,7 @@ constexpr uint32_t kTwoBitDims = 256;
 constexpr int kTotalBits = 8;
 
 int TraversalBits(Metric metric, uint32_t dims, int total) {
+  if (quant::IsOfBits(metric)) return 1;
   if (metric == Metric::kL1) return total >= 8 ? 8 : total >= 4 ? 4 : 2;
   return total >= 4 && dims < kTwoBitDims ? 4 : 2;
 }
@@ -28,9 +29,15 @@ int TraversalBits(Metric metric, uint32_t dims, int total) {
 bool TryLayout(Meta* meta, int traversal, int refinement) {
   meta->traversal_bits = static_cast<uint8_t>(traversal);
   meta->refinement_bits = static_cast<uint8_t>(refinement);
+  const Metric metric = static_cast<Metric>(meta->metric);
+  if (quant::IsOfBits(metric)) {
+    const bool fits =
+        format::PlanLayout(quant::BitFactorBytes(metric), quant::BitCodeBytes(meta->dims), 0, meta);
+    meta->mean_pages = 0;
+    return fits;
+  }
   const size_t code = simd::PlaneBytes(traversal, meta->dims);
-  const bool l1 = static_cast<Metric>(meta->metric) == Metric::kL1;
-  const bool ip = static_cast<Metric>(meta->metric) == Metric::kInnerProduct;
+  const bool l1 = metric == Metric::kL1, ip = metric == Metric::kInnerProduct;
   const size_t factors = l1 ? sizeof(float) : sizeof(quant::Factors) + (ip ? sizeof(float) : 0);
   size_t refined = 0;
   if (refinement > 0) {
@@ -45,8 +52,11 @@ bool TryLayout(Meta* meta, int traversal, int refinement) {
 // Fewer bits where a slot or a record would not fit a page: refinement first.
 bool PlanBits(Meta* meta, int total) {
   const Metric metric = static_cast<Metric>(meta->metric);
-  for (int traversal = TraversalBits(metric, meta->dims, total); traversal >= 2; traversal /= 2) {
-    int refinement = metric == Metric::kL1 ? 0 : std::clamp(total - traversal, 0, 6) / 2 * 2;
+  const bool refined = metric != Metric::kL1 && !quant::IsOfBits(metric);
+  const int fewest = quant::IsOfBits(metric) ? 1 : 2;
+  for (int traversal = TraversalBits(metric, meta->dims, total); traversal >= fewest;
+       traversal /= 2) {
+    int refinement = !refined ? 0 : std::clamp(total - traversal, 0, 6) / 2 * 2;
     for (; refinement >= 0; refinement -= 2) {
       if (TryLayout(meta, traversal, refinement)) return true;
     }
@@ -77,6 +87,11 @@ Meta PlanMeta(Metric metric, uint32_t dims, const am::AttributeBytes& attributes
   meta.seed = seed;
   meta.default_ef = kUncalibratedEf;
   meta.entry = kNoId;
+  if (quant::IsOfBits(metric) && options.code_bits != kDefaultCodeBits) {
+    ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                    errmsg("option \"code_bits\" is not for strings of bits"),
+                    errdetail("An index keeps them whole.")));
+  }
   const int total = options.code_bits == kDefaultCodeBits ? kTotalBits : options.code_bits;
   if (!PlanBits(&meta, total)) {
     ereport(ERROR,
@@ -105,6 +120,17 @@ quant::CodecParams ParamsOf(const Meta& meta, uint32_t epoch) {
           epoch > 0};
 }
 
+namespace {
+
+bool IsTraversal(const Meta& meta) {
+  const Metric metric = static_cast<Metric>(meta.metric);
+  if (quant::IsOfBits(metric)) return meta.traversal_bits == 1;
+  return meta.traversal_bits == 2 || meta.traversal_bits == 4 ||
+         (meta.traversal_bits == 8 && metric == Metric::kL1);
+}
+
+}  // namespace
+
 void CheckMeta(Relation rel, const Meta& meta) {
   if (meta.magic != format::kMagic) {
     pg::ReportCorrupted(rel, kMetaBlock, "the meta page is not of an ann hnsw index");
@@ -120,16 +146,15 @@ void CheckMeta(Relation rel, const Meta& meta) {
   }
   // The layout follows from these; whatever else stands there is damage.
   const bool plausible =
-      meta.metric >= 1 && meta.metric <= 4 && meta.dims >= 1 && meta.dims <= am::kMaxDims &&
-      meta.m >= kMinM && meta.m <= kMaxM &&
-      (meta.traversal_bits == 2 || meta.traversal_bits == 4 ||
-       (meta.traversal_bits == 8 && meta.metric == 4)) &&
-      meta.refinement_bits <= 6 && meta.refinement_bits % 2 == 0 &&
+      meta.metric >= 1 && meta.metric <= 6 && meta.dims >= 1 &&
+      meta.dims <= static_cast<uint32_t>(am::MaxDims(static_cast<Metric>(meta.metric))) &&
+      meta.m >= kMinM && meta.m <= kMaxM && IsTraversal(meta) && meta.refinement_bits <= 6 &&
+      meta.refinement_bits % 2 == 0 &&
       format::AreAttributes(meta.attributes, meta.attribute_count, meta.attribute_bytes) &&
       meta.entry_level <= 15 && meta.ef_construction >= kMinEfConstruction &&
       meta.ef_construction <= kMaxEfConstruction && meta.default_ef >= 1 &&
       meta.default_ef <= kMaxDefaultEf && meta.calibrated_size <= kMaxCalibratedSize &&
-      meta.recentring <= std::min(meta.epoch, 1u);
+      meta.recentring <= std::min(meta.epoch, 1u) && (meta.mean_pages > 0 || meta.epoch == 0);
   Meta planned = meta;
   if (!plausible || !TryLayout(&planned, meta.traversal_bits, meta.refinement_bits) ||
       std::memcmp(&planned, &meta, sizeof meta) != 0) {
@@ -189,13 +214,14 @@ bool ReadMean(Relation rel, const Meta& meta, uint32_t epoch, float* mean) {
 }
 
 // Reads a meta page and the means that belong to it; means[1] while codes of the epoch before may
-// be left.
+// be left. Codes without a mean are all of one epoch.
 Meta ReadFrames(Relation rel, MemoryContext context, float* means[kFrames]) {
   // Each failure means that a whole re-centring has begun since the meta page was read.
   constexpr int kAttempts = 10;
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
     const Meta meta = ReadMeta(rel);
     CheckMeta(rel, meta);
+    if (meta.mean_pages == 0) return meta;
     means[0] = pg::AllocZero<float>(context, meta.dims);
     if (meta.recentring != 0) means[1] = pg::AllocZero<float>(context, meta.dims);
     if (ReadMean(rel, meta, meta.epoch, means[0]) &&
@@ -215,7 +241,7 @@ void SetPrevious(IndexView* view, const float* mean) {
 }  // namespace
 
 IndexView* OpenIndex(Relation rel, MemoryContext context) {
-  float* means[kFrames];
+  float* means[kFrames] = {};
   const Meta meta = ReadFrames(rel, context, means);
   const BlockNumber entry_block = meta.entry_level == 0
                                       ? format::Geometry(meta).NodeAt(meta.entry).block
@@ -231,7 +257,7 @@ IndexView* OpenIndex(Relation rel, MemoryContext context) {
 
 void ReloadFrames(IndexView* view) {
   const uint32_t epoch = view->meta.epoch;
-  float* means[kFrames];
+  float* means[kFrames] = {};
   view->meta = ReadFrames(view->rel, view->context, means);
   if (view->meta.epoch == epoch) {
     pg::ReportCorrupted(view->rel, kMetaBlock, "a code of an epoch that the index does not have");

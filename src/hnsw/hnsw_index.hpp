@@ -153,8 +153,8 @@ inline BlockNumber MeanBlock(const format::Meta& meta, uint32_t epoch) {
   return 1 + epoch % 2 * meta.mean_pages;
 }
 
-// A view over `meta` and the mean of its epoch (dims floats that outlive it); memory for the codec
-// from `context`. No codes of another epoch may be there.
+// A view over `meta` and the mean of its epoch (dims floats that outlive it; null: there is none);
+// memory for the codec from `context`. No codes of another epoch may be there.
 IndexView* MakeView(Relation rel, const format::Meta& meta, const float* mean,
                     MemoryContext context);
 // Reads both from the index. Errors: ERRCODE_INDEX_CORRUPTED; 0A000 for a format of another

@@ -35,7 +35,7 @@ namespace {
 using Alloc = pg::PgAllocator<std::byte>;
 
 struct Draft {
-  const float* x;
+  quant::VectorRef x;
   uint64_t hash;
   uint8_t level;
   format::Tid tid;
@@ -61,20 +61,19 @@ class Inserter {
         back_linker_(view, &graph_, context),
         pool_(alloc_) {
     const quant::Codec& codec = view_.codec;
-    prepared_bytes_ = RoundUp(view_.meta.dims, 64);
+    prepared_bytes_ = quant::Codec::PreparedCodeBytes(codec.params());
     pool_.resize(prepared_bytes_ * (view_.max_links() + kFrames));
     view_.reloaded = [](void* self) { static_cast<Inserter*>(self)->EncodeDraft(); };
     view_.reloaded_arg = this;
-    work_ = pg::AllocZero<float>(context, view_.meta.dims);
     node_code_ = pg::AllocZero<uint8_t>(context, codec.coded_bytes());
-    decoded_ = pg::AllocZero<float>(context, view_.meta.dims);
+    if (codec.has_mean()) decoded_ = pg::AllocZero<float>(context, view_.meta.dims);
     for (uint8_t*& coded : draft_.coded) {
       coded = pg::AllocZero<uint8_t>(context, codec.coded_bytes());
     }
     draft_.refinement = pg::AllocZero<uint8_t>(context, codec.refinement_bytes() + 1);
   }
 
-  void Insert(const float* x, format::Tid tid, const filter::Row& attributes) {
+  void Insert(quant::VectorRef x, format::Tid tid, const filter::Row& attributes) {
     ReloadEntry(&view_);
     RenewGraph();
     MakeDraft(x, tid);
@@ -107,10 +106,7 @@ class Inserter {
     ReloadEntry(&view_);
     RenewGraph();
     if (!graph_.ReadCode(id, node_code_)) return;
-    view_.codec.Decode(node_code_, nullptr, decoded_);
-    view_.codec.Restore(decoded_);
-    draft_.x = decoded_;
-    EncodeDraft();
+    DraftFromCode();
     loner_ = id;
     NodeId links[graph::kMaxDegree];
     cut_off_ = graph_.Neighbours(id, links) > 0;
@@ -139,7 +135,7 @@ class Inserter {
     return false;
   }
 
-  void MakeDraft(const float* x, format::Tid tid) {
+  void MakeDraft(quant::VectorRef x, format::Tid tid) {
     draft_.x = x;
     EncodeDraft();
     draft_.hash = quant::HashVector(x, view_.meta.dims, view_.meta.seed);
@@ -155,12 +151,25 @@ class Inserter {
   void EncodeDraft() {
     for (int i = 0; i < (view_.meta.recentring != 0 ? kFrames : 1); ++i) {
       const quant::Codec& codec = view_.CodecOf(static_cast<Frame>(i));
-      codec.Transform(draft_.x, work_);
-      codec.Encode(work_, draft_.coded[i], i == 0 ? draft_.refinement : nullptr);
+      codec.Code(draft_.x, draft_.coded[i], i == 0 ? draft_.refinement : nullptr);
       if (codec.params().metric == quant::Metric::kInnerProduct) {
         codec.SetLift(draft_.coded[i], codec.params().max_norm);
       }
       draft_.query[i] = codec.PrepareCode(draft_.coded[i], Prepared(view_.max_links() + i));
+    }
+  }
+
+  // A draft of what node_code_ stands for.
+  void DraftFromCode() {
+    const quant::Codec& codec = view_.codec;
+    if (codec.has_mean()) {
+      codec.Decode(node_code_, nullptr, decoded_);
+      codec.Restore(decoded_);
+      draft_.x = decoded_;
+      EncodeDraft();
+    } else {
+      std::memcpy(draft_.coded[0], node_code_, codec.coded_bytes());
+      draft_.query[0] = codec.PrepareCode(draft_.coded[0], Prepared(view_.max_links()));
     }
   }
 
@@ -632,7 +641,8 @@ Inserter* StartInserts(IndexView* view, MemoryContext context) {
   return pg::Construct<Inserter>(pg::AllocZero<Inserter>(context, 1), view, context);
 }
 
-void InsertRow(Inserter* inserter, const float* x, format::Tid tid, const filter::Row& attributes) {
+void InsertRow(Inserter* inserter, quant::VectorRef x, format::Tid tid,
+               const filter::Row& attributes) {
   inserter->Insert(x, tid, attributes);
 }
 
@@ -669,10 +679,10 @@ bool Insert(Relation index, Datum* values, bool* nulls, ItemPointer tid, Relatio
   Statement* statement = static_cast<Statement*>(info->ii_AmCache);
   MemoryContext old = MemoryContextSwitchTo(statement->row_context);
   const format::Meta& meta = statement->view->meta;
-  const float* x = am::VectorFloats(index, values[0], meta.dims);
+  const quant::VectorRef x = am::IndexedVector(index, values[0], meta.dims);
   if (am::IsIndexable(statement->view->metric(), x, meta.dims)) {
     if (static_cast<quant::Metric>(meta.metric) == quant::Metric::kL1 && meta.l1_step[0] == 0 &&
-        meta.epoch == 0 && SetGrid(*statement->view, x)) {
+        meta.epoch == 0 && SetGrid(*statement->view, x.floats())) {
       statement = StartStatement(index, info->ii_Context);
       info->ii_AmCache = statement;
     }

@@ -12,9 +12,10 @@ class Inserter;
 // outlive it; its entry point is kept up to date.
 Inserter* StartInserts(IndexView* view, MemoryContext context);
 
-// Inserts the row `tid` whose vector is `x` (dims floats, indexable). WAL-logged. Locks: one page
+// Inserts the row `tid` whose vector is `x` (indexable). WAL-logged. Locks: one page
 // lock at a time (README, "Locks"); a chain's page under its node's (L2 before L4).
-void InsertRow(Inserter* inserter, const float* x, format::Tid tid, const filter::Row& attributes);
+void InsertRow(Inserter* inserter, quant::VectorRef x, format::Tid tid,
+               const filter::Row& attributes);
 
 // Links a live node whose list is empty and that no list names. Locks as InsertRow.
 void LinkLoner(Inserter* inserter, NodeId id);

@@ -302,6 +302,7 @@ constexpr int kFewestBits = 6;
 
 // Whether re-centring is under way, or due by the most nodes that there can be.
 bool MayNeedMean(const Meta& meta, uint64_t nodes) {
+  if (meta.mean_pages == 0) return false;
   if (meta.recentring != 0) return true;
   return nodes >= DueAt(meta) && (static_cast<Metric>(meta.metric) == Metric::kL1 ||
                                   meta.traversal_bits + meta.refinement_bits >= kFewestBits);

@@ -32,7 +32,7 @@ class ListChoice {
         prepared_(Alloc(context)),
         scratch_(Alloc(context)) {
     scratch_.resize(view.codec.coded_bytes());
-    prepared_bytes_ = RoundUp(view.meta.dims, 64);
+    prepared_bytes_ = quant::Codec::PreparedCodeBytes(view.codec.params());
     prepared_.resize(prepared_bytes_ * (view.max_links() + 1));
   }
 

@@ -54,7 +54,7 @@ struct ScanState {
   ColumnReader columns;
   quant::SearchQuery queries[kFrames] = {};
   am::ScanTarget aim;
-  const float* x = nullptr;  // aim.x
+  quant::VectorRef x;  // aim.x
   float x_norm = 0;
   Phase phase = Phase::kStart;
   Beam<Alloc> beam;

@@ -170,7 +170,7 @@ IndexAmRoutine* Routine() {
   routine->amcostestimate = CostEstimate;
   routine->amoptions = ParseOptions;
   routine->ambuildphasename = BuildPhaseName;
-  routine->amvalidate = am::ValidateWithoutL1;
+  routine->amvalidate = am::ValidateOfLists;
   SetScan(routine);
   return routine;
 }

@@ -356,7 +356,7 @@ bool Insert(Relation index, Datum* values, bool* nulls, ItemPointer tid, Relatio
   }
   MemoryContext old = MemoryContextSwitchTo(statement->row_context);
   const format::IvfMeta& meta = statement->view->meta;
-  const float* x = am::VectorFloats(index, values[0], meta.dims);
+  const float* x = am::AsFloats(am::IndexedVector(index, values[0], meta.dims), meta.dims);
   if (am::IsIndexable(statement->view->metric(), x, meta.dims)) {
     format::Tid row;
     std::memcpy(&row, tid, sizeof row);

@@ -379,7 +379,8 @@ void Publish(ScanState& s) {
     const ItemPointerData tid = s.candidates[item.id].tid;
     if (item.lower > s.dropped) {
       s.has_dropped = true;
-    } else if (s.fetcher->Fetch(s.scan, s.view->metric(), s.x, s.view->meta.dims, &tid, 1, &key)) {
+    } else if (s.fetcher->Fetch(s.scan, s.view->metric(), s.aim.x, s.view->meta.dims, &tid, 1,
+                                &key)) {
       if (key > s.dropped) {
         s.has_dropped = true;
       } else {

@@ -81,7 +81,7 @@ struct ScanState {
   am::TableEnd table_end;
   const filter::Filter* filter = nullptr;  // null: all rows pass
   am::ScanTarget aim;
-  const float* x = nullptr;  // aim.x
+  const float* x = nullptr;  // aim.x as floats
   float* work = nullptr;
   quant::WorkQuery work_query{};
   quant::ListQuery query{};

@@ -5,6 +5,7 @@
 
 #include "am/attributes.hpp"
 #include "am/index_scan.hpp"
+#include "am/vector_column.hpp"
 #include "am/limit_hint.hpp"
 #include "ivf/ivf.hpp"
 #include "ivf/ivf_lists.hpp"
@@ -53,7 +54,7 @@ struct Source {
     return 1;
   }
   bool Exact(const ItemPointerData* tids, uint32_t count, float* key) const {
-    return am::OpaqueOf<ScanState>(scan).fetcher.Fetch(scan, s.view->metric(), s.x,
+    return am::OpaqueOf<ScanState>(scan).fetcher.Fetch(scan, s.view->metric(), s.aim.x,
                                                        s.view->meta.dims, tids, count, key);
   }
   float Beyond(bool none_left) const {
@@ -133,7 +134,7 @@ void StartScan(IndexScanDesc scan, ScanState& s) {
   s.reader = pg::UnpinnedReader(scan->indexRelation, pg::unpinned_reads);
   s.aim = am::ReadTarget(scan, s.view->metric(), s.view->meta.dims);
   s.emission.SetWithin(s.aim.within);
-  s.x = s.aim.x;
+  if (s.aim.x != nullptr) s.x = am::AsFloats(s.aim.x, s.view->meta.dims);
   s.filter = am::MakeFilter(scan);
   PrepareQuery(s);
 }

@@ -357,7 +357,8 @@ void Training::TrainSegment(uint32_t segment, const cluster::Progress& progress)
 
 const float* RowVector(const IndexView& view, Datum* values, const bool* isnull) {
   if (isnull[0]) return nullptr;
-  const float* x = am::VectorFloats(view.rel, values[0], view.meta.dims);
+  const float* x =
+      am::AsFloats(am::IndexedVector(view.rel, values[0], view.meta.dims), view.meta.dims);
   return am::IsIndexable(view.metric(), x, view.meta.dims) ? x : nullptr;
 }
 

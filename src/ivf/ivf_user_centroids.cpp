@@ -215,7 +215,8 @@ class Reader {
                   "Each row is a list. Use fewer.");
     }
     uint32_t found;
-    const float* x = am::AnyVectorFloats(view_.rel, value, &found);
+    const quant::VectorRef given = am::AnyVector(view_.rel, value, &found);
+    const float* x = am::AsFloats(given, found);
     if (found != dims) {
       return FailAt(place, ERRCODE_DATA_EXCEPTION,
                     psprintf("has %u dimensions, not %u.", found, dims),

@@ -69,6 +69,14 @@ inline void VacuumDelay() {
 #endif
 }
 
+// Ends the input or output of a page that an error has interrupted. From PostgreSQL 16 on a
+// resource owner knows of it.
+inline void AbortOwnBufferIO() {
+#if PG_VERSION_NUM < 160000
+  AbortBufferIO();
+#endif
+}
+
 inline bool OwnsRelation(Oid id) {
 #if PG_VERSION_NUM >= 160000
   return object_ownercheck(RelationRelationId, id, GetUserId());

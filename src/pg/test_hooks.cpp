@@ -19,6 +19,8 @@ namespace {
 enum class Death { kBackend, kServer };
 
 char* stop_at;
+int stop_after;
+int stops_met;
 int kill_after_units;
 int kill_what = static_cast<int>(Death::kBackend);
 bool trace_units;
@@ -29,7 +31,8 @@ const config_enum_entry kDeaths[] = {{"backend", static_cast<int>(Death::kBacken
                                      {"server", static_cast<int>(Death::kServer), false},
                                      {nullptr, 0, false}};
 
-// Units are counted from the moment when the setting is made.
+// Both count from the moment when the setting is made.
+void AssignStopAfter(int, void*) { stops_met = 0; }
 void AssignKillAfterUnits(int, void*) { units_done = 0; }
 
 // The key of the advisory lock to wait on at `point`; 0: none. `wanted`: "point=key,point=key";
@@ -62,7 +65,7 @@ void StopPoint(const char* name) {
   // An LWLock held would stop more than this backend, and cancels could not reach it.
   if (InterruptHoldoffCount != 0) elog(PANIC, "stop point %s under a lock", name);
   const int64 key = KeyOf(stop_at, name);
-  if (key == 0) return;
+  if (key == 0 || stops_met++ < stop_after) return;
   // The lock that pg_advisory_lock(key) takes.
   LOCKTAG tag;
   SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, static_cast<uint32>(key >> 32), static_cast<uint32>(key),
@@ -91,6 +94,9 @@ void DefineTestSettings() {
   DefineCustomStringVariable("ann.stop_at", "Points where this session waits for advisory locks.",
                              "POINT=KEY,...; without a key it is 1.", &stop_at, "", PGC_USERSET,
                              GUC_NOT_IN_SAMPLE, nullptr, nullptr, nullptr);
+  DefineCustomIntVariable("ann.stop_after", "How often points of ann.stop_at are passed first.",
+                          "Counted from here on, in this session.", &stop_after, 0, 0, INT_MAX,
+                          PGC_USERSET, GUC_NOT_IN_SAMPLE, nullptr, AssignStopAfter, nullptr);
   DefineCustomIntVariable("ann.kill_after_units", "Change of an index after which to die; 0: none.",
                           "Counted from here on, in this session.", &kill_after_units, 0, 0,
                           INT_MAX, PGC_USERSET, GUC_NOT_IN_SAMPLE, nullptr, AssignKillAfterUnits,

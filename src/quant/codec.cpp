@@ -23,19 +23,30 @@ float DecodedScale(const Factors& factors) {
 }  // namespace
 
 size_t Codec::MemoryBytes(const CodecParams& params) {
+  if (IsOfBits(params.metric)) return 0;
   return WorkSpace::MemoryBytes(params.dims) + RoundUp(2 * params.dims * sizeof(float), 8) +
          2 * PaddedDims(params.dims);
 }
 
+size_t Codec::PreparedCodeBytes(const CodecParams& params) {
+  return IsOfBits(params.metric) ? 0 : PaddedDims(params.dims);
+}
+
 size_t Codec::QueryBytes(const CodecParams& params) {
+  if (IsOfBits(params.metric)) return BitFactorBytes(params.metric) + BitCodeBytes(params.dims);
   return RoundUp(params.dims * sizeof(float), 8) + 3 * PaddedDims(params.dims);
 }
 
 Codec::Codec(const CodecParams& params, const float* mean, void* memory)
-    : params_(params),
-      space_(params.metric, params.dims, params.seed, mean, memory),
-      kernels_(simd::Codes()) {
+    : params_(params), kernels_(simd::Codes()), bit_kernels_(simd::Bits()) {
   const size_t dims = params.dims;
+  high_bytes_ = low_bytes_ = refinement_bytes_ = 0;
+  if (is_bits()) {
+    factor_bytes_ = BitFactorBytes(params.metric);
+    code_bytes_ = BitCodeBytes(params.dims);
+    return;
+  }
+  space_ = WorkSpace(params.metric, params.dims, params.seed, mean, memory);
   char* at = static_cast<char*>(memory) + WorkSpace::MemoryBytes(params.dims);
   scratch_ = Carve<float>(at, 2 * dims);
   values_ = Carve<uint8_t>(at, 2 * PaddedDims(dims));
@@ -47,7 +58,6 @@ Codec::Codec(const CodecParams& params, const float* mean, void* memory)
                                                            : sizeof(Factors);
   dot_ = bits == 2 ? kernels_.dot2 : kernels_.dot4;
   sad_ = bits == 2 ? kernels_.sad2 : bits == 4 ? kernels_.sad4 : kernels_.sad8;
-  high_bytes_ = low_bytes_ = refinement_bytes_ = 0;
   if (params.refinement_bits > 0) {
     high_bytes_ = static_cast<uint32_t>(simd::PlaneBytes(HighBits(params.refinement_bits), dims));
     if (params.refinement_bits == 6) low_bytes_ = static_cast<uint32_t>(simd::PlaneBytes(2, dims));
@@ -66,6 +76,13 @@ float Codec::EncodeGrid(const float* work, uint8_t* values) const {
     if (!(rest <= 0.501f * step)) beyond += rest;
   }
   return static_cast<float>(std::min<double>(beyond, INFINITY));
+}
+
+void Codec::Code(VectorRef x, uint8_t* coded, uint8_t* refinement) const {
+  if (is_bits()) return CodeBits(params_.metric, x.bits(), params_.dims, coded);
+  float* work = scratch_ + params_.dims;  // the other half is EncodeRefinement's
+  Transform(x.floats(), work);
+  Encode(work, coded, refinement);
 }
 
 void Codec::Encode(const float* work, uint8_t* coded, uint8_t* refinement) const {
@@ -254,6 +271,7 @@ float Codec::L1Blur() const {
 
 bool Codec::MayBeEqual(const CodeQuery& query, const uint8_t* query_coded,
                        const uint8_t* coded) const {
+  if (is_bits()) return std::memcmp(query_coded, coded, coded_bytes()) == 0;
   const float distance = CodeDistance(query, coded);
   if (is_l1()) {
     // A cell apart in each dim, by rounding, and what lies beyond the grid.
@@ -268,7 +286,14 @@ bool Codec::MayBeEqual(const CodeQuery& query, const uint8_t* query_coded,
   return std::memcmp(query_coded, coded, coded_bytes()) == 0 || distance <= kSlack * apart * apart;
 }
 
-SearchQuery Codec::PrepareQuery(const float* x, void* memory) const {
+SearchQuery Codec::PrepareQuery(VectorRef x, void* memory) const {
+  SearchQuery query{};
+  if (is_bits()) {
+    uint8_t* coded = static_cast<uint8_t*>(memory);
+    CodeBits(params_.metric, x.bits(), params_.dims, coded);
+    query.bits = AsBitQuery(params_.metric, coded);
+    return query;
+  }
   char* at = static_cast<char*>(memory);
   const size_t dims = params_.dims, padded = PaddedDims(dims);
   float* work = Carve<float>(at, dims);
@@ -277,8 +302,7 @@ SearchQuery Codec::PrepareQuery(const float* x, void* memory) const {
   int8_t* lo = Carve<int8_t>(at, padded);
   std::memset(coarse, 0, padded);
 
-  SearchQuery query{};
-  const WorkQuery prepared = space_.PrepareQuery(x, work);
+  const WorkQuery prepared = space_.PrepareQuery(x.floats(), work);
   query.add = prepared.add;
   if (is_l1()) {
     uint8_t* grid = reinterpret_cast<uint8_t*>(coarse);
@@ -302,11 +326,15 @@ SearchQuery Codec::PrepareQuery(const float* x, void* memory) const {
 }
 
 CodeQuery Codec::PrepareCode(const uint8_t* coded, void* memory) const {
+  CodeQuery query{};
+  if (is_bits()) {
+    query.bits = AsBitQuery(params_.metric, coded);
+    return query;
+  }
   uint8_t* values = static_cast<uint8_t*>(memory);
   const size_t dims = params_.dims;
   const int bits = params_.traversal_bits;
   UnpackTraversal(coded, values);
-  CodeQuery query{};
   if (is_l1()) {
     query.grid = values;
     return query;
@@ -335,6 +363,7 @@ float Codec::Dot(const SearchQuery& query, const uint8_t* coded) const {
 }
 
 float Codec::Key(const SearchQuery& query, const uint8_t* coded) const {
+  if (is_bits()) return BitKey(bit_kernels_, params_.metric, query.bits, coded, code_bytes_);
   if (is_l1()) {
     return query.add + params_.l1_step *
                            static_cast<float>(sad_(coded + factor_bytes_, query.grid, code_bytes_));
@@ -377,6 +406,7 @@ Estimate Codec::WithError(const SearchQuery& query, float key, float dot, float 
 
 Estimate Codec::Coarse(const SearchQuery& query, const uint8_t* coded) const {
   const float key = Key(query, coded);
+  if (is_bits()) return {key, 0};
   if (is_l1()) {
     // On one grid |x_i - q_i| of f steps beyond a whole number is rounded up with probability f:
     // right in the mean, with a variance of f (1 - f) <= 1/4 steps. What of x lies beyond the grid
@@ -410,6 +440,9 @@ Estimate Codec::Refined(const SearchQuery& query, const uint8_t* coded,
 }
 
 float Codec::CodeDistance(const CodeQuery& query, const uint8_t* coded) const {
+  if (is_bits()) {
+    return BitCodeDistance(bit_kernels_, params_.metric, query.bits, coded, code_bytes_);
+  }
   if (is_l1()) {
     return params_.l1_step *
            static_cast<float>(sad_(coded + factor_bytes_, query.grid, code_bytes_));
@@ -426,11 +459,21 @@ float Codec::CodeDistance(const CodeQuery& query, const uint8_t* coded) const {
   return std::max(distance, 0.0f);
 }
 
-uint64_t HashVector(const float* x, size_t dims, uint64_t seed) {
+uint64_t HashVector(VectorRef x, size_t dims, uint64_t seed) {
   uint64_t hash = Mix64(seed + dims);
-  for (size_t i = 0; i < dims; ++i) {
-    hash = (hash ^ std::bit_cast<uint32_t>(x[i] + 0.0f)) * 0x9fb21c651e98df25ULL;
+  const auto add = [&hash](uint32_t value) {
+    hash = (hash ^ value) * 0x9fb21c651e98df25ULL;
     hash ^= hash >> 32;
+  };
+  if (x.form() == Form::kBits) {
+    const size_t bytes = DivUp(dims, 8);
+    for (size_t i = 0; i < bytes; i += sizeof(uint32_t)) {
+      uint32_t word = 0;
+      std::memcpy(&word, x.bits() + i, std::min(sizeof word, bytes - i));
+      add(word);
+    }
+  } else {
+    for (size_t i = 0; i < dims; ++i) add(std::bit_cast<uint32_t>(x.floats()[i] + 0.0f));
   }
   return Mix64(hash);
 }

@@ -2,13 +2,15 @@
 //
 // A vector becomes a work vector (work_space.hpp), then a traversal code of 2 or 4 bits a dimension
 // and, for rotated metrics, a refinement code of what the first one left over. L1 keeps its axes:
-// no rotation, one grid for the whole index, no refinement.
+// no rotation, one grid for the whole index, no refinement. Strings of bits are their own codes.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 
+#include "quant/bit_codec.hpp"
 #include "quant/cells.hpp"
+#include "quant/vector_ref.hpp"
 #include "quant/work_space.hpp"
 #include "simd/code.hpp"
 
@@ -17,8 +19,8 @@ namespace ann::quant {
 struct CodecParams {
   Metric metric;
   uint32_t dims;
-  uint8_t traversal_bits;   // 2 or 4; under L1 2, 4 or 8
-  uint8_t refinement_bits;  // 0, 2, 4 or 6; under L1 0
+  uint8_t traversal_bits;   // 2 or 4; under L1 2, 4 or 8; of bits 1
+  uint8_t refinement_bits;  // 0, 2, 4 or 6; under L1 and of bits 0
   uint64_t seed;
   float l1_step;  // grid step, L1 only
   // Inner product: what lifts are made with.
@@ -52,6 +54,7 @@ struct SearchQuery {
   const int8_t* coarse;  // work query in steps of `unit`
   FineQuery fine;
   const uint8_t* grid;  // L1: the query on the index's grid
+  BitQuery bits;
   float unit;
   float sum;   // of the coarse values
   float norm;  // |q|^2 of the work query
@@ -62,7 +65,8 @@ struct SearchQuery {
 struct CodeQuery {
   const int8_t* values;  // 2u - (2^bits - 1)
   const uint8_t* grid;   // L1: the codes
-  float scale;           // d, the decoded vector's length in steps
+  BitQuery bits;
+  float scale;  // d, the decoded vector's length in steps
   float sum;
   float decoded;
   float lift;
@@ -73,12 +77,18 @@ class Codec {
   // Bytes that the codec and its query preparations need; the caller owns them for as long.
   static size_t MemoryBytes(const CodecParams& params);
   static size_t QueryBytes(const CodecParams& params);
+  static size_t PreparedCodeBytes(const CodecParams& params);
 
   Codec() = default;
-  // `mean`: dims floats, which must outlive the codec. `memory`: MemoryBytes, 8-aligned.
+  // `mean`: dims floats, which must outlive the codec, or null where codes have no mean. `memory`:
+  // MemoryBytes, 8-aligned.
   Codec(const CodecParams& params, const float* mean, void* memory);
 
   const CodecParams& params() const { return params_; }
+  Form form() const { return is_bits() ? Form::kBits : Form::kDense; }
+  // Whether codes are made about a mean; else they belong to no epoch but the first, and what is
+  // about work vectors and re-coding is not for them.
+  bool has_mean() const { return !is_bits(); }
   uint32_t factor_bytes() const { return factor_bytes_; }
   uint32_t code_bytes() const { return code_bytes_; }
   // Factors and code together.
@@ -86,6 +96,8 @@ class Codec {
   // Factors and planes together; 0: there is no refinement.
   uint32_t refinement_bytes() const { return refinement_bytes_; }
 
+  // Codes a vector, all finite. `coded`, `refinement` and the lift as for Encode.
+  void Code(VectorRef x, uint8_t* coded, uint8_t* refinement) const;
   // `x` (dims floats, finite) as a work vector.
   void Transform(const float* x, float* work) const { space_.Transform(x, work); }
   // Codes a work vector. `coded`: coded_bytes; `refinement`: refinement_bytes, or null. Under inner
@@ -115,7 +127,8 @@ class Codec {
   bool MayBeEqual(const CodeQuery& query, const uint8_t* query_coded, const uint8_t* coded) const;
 
   // `memory`: QueryBytes, 8-aligned.
-  SearchQuery PrepareQuery(const float* x, void* memory) const;
+  SearchQuery PrepareQuery(VectorRef x, void* memory) const;
+  // `memory`: PreparedCodeBytes. Both must outlive the result.
   CodeQuery PrepareCode(const uint8_t* coded, void* memory) const;
 
   // The key from the traversal code alone: all that walking the graph computes.
@@ -129,6 +142,7 @@ class Codec {
 
  private:
   bool is_l1() const { return params_.metric == Metric::kL1; }
+  bool is_bits() const { return IsOfBits(params_.metric); }
   float Dot(const SearchQuery& query, const uint8_t* coded) const;
   // `prior`: of a vector that was decoded, what Decode returned; else 0.
   void EncodeWith(const float* work, float prior, uint8_t* coded, uint8_t* refinement) const;
@@ -151,11 +165,12 @@ class Codec {
   uint32_t high_bytes_;  // refinement plane of 4 bits (or 2 when that is all), then 2 more bits
   uint32_t low_bytes_;
   simd::CodeKernels kernels_;
+  simd::BitKernels bit_kernels_;
   int32_t (*dot_)(const uint8_t*, const int8_t*, size_t);
   uint32_t (*sad_)(const uint8_t*, const uint8_t*, size_t);
 };
 
 // A 64-bit hash of a vector's bits by which equal rows are found; -0 and 0 hash alike.
-uint64_t HashVector(const float* x, size_t dims, uint64_t seed);
+uint64_t HashVector(VectorRef x, size_t dims, uint64_t seed);
 
 }  // namespace ann::quant

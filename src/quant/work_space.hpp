@@ -8,7 +8,19 @@
 
 namespace ann::quant {
 
-enum class Metric : uint8_t { kL2 = 1, kInnerProduct = 2, kCosine = 3, kL1 = 4 };
+enum class Metric : uint8_t {
+  kL2 = 1,
+  kInnerProduct = 2,
+  kCosine = 3,
+  kL1 = 4,
+  // Of strings of bits.
+  kHamming = 5,
+  kJaccard = 6
+};
+
+constexpr bool IsOfBits(Metric metric) {
+  return metric == Metric::kHamming || metric == Metric::kJaccard;
+}
 
 // Where the numbers leave float's range (lengths above 4e18 or so), key or sigma is not finite:
 // then nothing is known of the distance. Lengths below 1e-19 or so count as 0.

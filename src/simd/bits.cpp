@@ -76,6 +76,12 @@ uint64_t Hamming(const uint8_t* a, const uint8_t* b, size_t bytes) {
   return Total(ones);
 }
 
+uint64_t Common(const uint8_t* a, const uint8_t* b, size_t bytes) {
+  Word ones = Zero();
+  ForEachPair(a, b, bytes, [&](Word x, Word y) HWY_ATTR { ones = AddOnes(ones, And(x, y)); });
+  return Total(ones);
+}
+
 BitCounts Counts(const uint8_t* a, const uint8_t* b, size_t bytes) {
   Word both = Zero(), either = Zero();
   ForEachPair(a, b, bytes, [&](Word x, Word y) HWY_ATTR {
@@ -85,7 +91,7 @@ BitCounts Counts(const uint8_t* a, const uint8_t* b, size_t bytes) {
   return {Total(both), Total(either)};
 }
 
-constexpr BitKernels kBitKernels = {Hamming, Counts};
+constexpr BitKernels kBitKernels = {Hamming, Common, Counts};
 const BitKernels* GetBitKernels() { return &kBitKernels; }
 
 }  // namespace HWY_NAMESPACE

@@ -14,6 +14,8 @@ struct BitCounts {
 struct BitKernels {
   // Ones of a ^ b.
   uint64_t (*hamming)(const uint8_t* a, const uint8_t* b, size_t bytes);
+  // Ones of a & b.
+  uint64_t (*common)(const uint8_t* a, const uint8_t* b, size_t bytes);
   BitCounts (*counts)(const uint8_t* a, const uint8_t* b, size_t bytes);
 };
 

@@ -2,6 +2,7 @@
 #include "simd/simd.hpp"
 
 #include "pg/entry.hpp"
+#include "types/type_errors.hpp"
 
 namespace ann::types {
 
@@ -11,11 +12,7 @@ namespace {
 class BitPair {
  public:
   explicit BitPair(FunctionCallInfo fcinfo) : a_(PG_GETARG_VARBIT_P(0)), b_(PG_GETARG_VARBIT_P(1)) {
-    if (VARBITLEN(a_) != VARBITLEN(b_)) {
-      ereport(ERROR, (errcode(ERRCODE_DATA_EXCEPTION),
-                      errmsg("bit strings have different lengths: %d and %d", VARBITLEN(a_),
-                             VARBITLEN(b_))));
-    }
+    if (VARBITLEN(a_) != VARBITLEN(b_)) ReportBitLengths(VARBITLEN(a_), VARBITLEN(b_));
   }
   const uint8_t* a() const { return VARBITS(a_); }
   const uint8_t* b() const { return VARBITS(b_); }

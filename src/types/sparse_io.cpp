@@ -62,28 +62,21 @@ Datum ReportNonZeros(FunctionCallInfo fcinfo) {
                                   kMaxNonZeros)));
 }
 
-// The elements in order of their indices, zeros left out. Its result is an input function's.
+// The elements in order of their indices. Zeros are dropped first: their indices are not looked at.
+// Its result is an input function's.
 Datum BuildSparse(FunctionCallInfo fcinfo, Element* elements, int count, int32_t dims) {
-  for (int i = 0; i < count; i++) {
-    if (elements[i].index < 1 || elements[i].index > dims) {
-      return ReportIndex(fcinfo, elements[i].index, dims);
-    }
+  Element* const end =
+      std::remove_if(elements, elements + count, [](const Element& e) { return e.value == 0; });
+  std::sort(elements, end, [](const Element& a, const Element& b) { return a.index < b.index; });
+  for (const Element* e = elements; e < end; e++) {
+    if (e->index < 1 || e->index > dims) return ReportIndex(fcinfo, e->index, dims);
+    if (e > elements && e->index == e[-1].index) return ReportDuplicate(fcinfo, e->index);
   }
-  std::sort(elements, elements + count,
-            [](const Element& a, const Element& b) { return a.index < b.index; });
-  int nonzeros = 0;
-  for (int i = 0; i < count; i++) {
-    if (i > 0 && elements[i].index == elements[i - 1].index) {
-      return ReportDuplicate(fcinfo, elements[i].index);
-    }
-    nonzeros += elements[i].value != 0;
-  }
+  const int nonzeros = static_cast<int>(end - elements);
   SparseVector* vector = MakeSparse(dims, nonzeros);
-  int at = 0;
-  for (int i = 0; i < count; i++) {
-    if (elements[i].value == 0) continue;
-    vector->indices[at] = elements[i].index - 1;
-    vector->values()[at++] = elements[i].value;
+  for (int i = 0; i < nonzeros; i++) {
+    vector->indices[i] = elements[i].index - 1;
+    vector->values()[i] = elements[i].value;
   }
   return SparseDatum(vector);
 }

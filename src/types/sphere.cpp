@@ -1,5 +1,6 @@
-// Type sphere_vector and the operators <<->>, <<#>>, <<=>> and <<+>>: whether a vector's distance
-// to the center is less than the radius, which is what `v <-> center < radius` says.
+// Types sphere_vector and sphere_halfvec and the operators <<->>, <<#>>, <<=>> and <<+>>: whether a
+// vector's distance to the center is less than the radius, which is what `v <-> center < radius`
+// says.
 #include <cmath>
 
 #include "types/dense_type.hpp"
@@ -23,41 +24,74 @@ void CheckRadius(double radius) {
 }
 
 // The row's type is known to the server by name only, and an owner may have altered it.
-void CheckFields(TupleDesc fields) {
-  if (fields->natts != kSphereFields || TupleDescAttr(fields, kRadius)->atttypid != FLOAT8OID) {
-    ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
-                    errmsg("a sphere must have a center and a radius of type double precision")));
+void CheckFields(TupleDesc fields, Oid center_type) {
+  if (fields->natts != kSphereFields || TupleDescAttr(fields, kCenter)->atttypid != center_type ||
+      TupleDescAttr(fields, kRadius)->atttypid != FLOAT8OID) {
+    ereport(ERROR,
+            (errcode(ERRCODE_DATATYPE_MISMATCH),
+             errmsg("a sphere must have a center of type %s and a radius of type double precision",
+                    format_type_be(center_type))));
   }
+}
+
+// The declared type of a function's first argument.
+Oid FirstType(FunctionCallInfo fcinfo) {
+  Oid* types;
+  int count;
+  get_func_signature(fcinfo->flinfo->fn_oid, &types, &count);
+  return types[0];
 }
 
 // Lives as long as the call site of a function (a statement).
-SphereReader& ReaderOf(FunctionCallInfo fcinfo) {
-  FmgrInfo* const site = fcinfo->flinfo;
-  if (site->fn_extra == nullptr) {
-    site->fn_extra = pg::AllocZero<SphereReader>(site->fn_mcxt, 1);
+struct Site {
+  Oid center_type;
+  SphereReader reader;
+};
+
+Site& SiteOf(FunctionCallInfo fcinfo) {
+  FmgrInfo* const call = fcinfo->flinfo;
+  if (call->fn_extra == nullptr) {
+    Site* site = pg::AllocZero<Site>(call->fn_mcxt, 1);
+    site->center_type = FirstType(fcinfo);
+    call->fn_extra = site;
   }
-  return *static_cast<SphereReader*>(site->fn_extra);
+  return *static_cast<Site*>(call->fn_extra);
 }
 
-// vector, sphere_vector
-Datum IsWithin(FunctionCallInfo fcinfo, Distance<float> distance) {
-  const Sphere sphere = ReaderOf(fcinfo).Read(PG_GETARG_DATUM(1), fcinfo->flinfo->fn_mcxt);
+// A row of the type that the function returns.
+Datum MakeSphere(FunctionCallInfo fcinfo, Oid center_type, Datum center, double radius) {
+  TupleDesc fields;
+  if (get_call_result_type(fcinfo, nullptr, &fields) != TYPEFUNC_COMPOSITE) {
+    elog(ERROR, "sphere: the result is no composite type");
+  }
+  CheckFields(fields, center_type);
+  Datum values[kSphereFields] = {center, Float8GetDatum(radius)};
+  bool nulls[kSphereFields] = {};
+  return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(fields), values, nulls));
+}
+
+// A vector, a sphere of its type.
+template <class Number>
+Datum IsWithin(FunctionCallInfo fcinfo, Distance<Number> distance) {
+  Site& site = SiteOf(fcinfo);
+  const Sphere sphere =
+      site.reader.Read(PG_GETARG_DATUM(1), site.center_type, fcinfo->flinfo->fn_mcxt);
   if (sphere.is_null) PG_RETURN_NULL();
-  const VectorPair pair(PG_GETARG_DATUM(0), sphere.center);
+  const DensePair<Number> pair(PG_GETARG_DATUM(0), sphere.center);
   // A distance of NaN is less than nothing.
   PG_RETURN_BOOL(distance(pair.a(), pair.b(), static_cast<size_t>(pair.dims())) < sphere.radius);
 }
 
 }  // namespace
 
-Sphere SphereReader::Read(Datum value, MemoryContext context) {
+Sphere SphereReader::Read(Datum value, Oid center_type, MemoryContext context) {
   const HeapTupleHeader row = DatumGetHeapTupleHeader(value);
   if (fields == nullptr || type != HeapTupleHeaderGetTypeId(row)) {
     MemoryContext old = MemoryContextSwitchTo(context);
     type = HeapTupleHeaderGetTypeId(row);
     fields = lookup_rowtype_tupdesc_copy(type, HeapTupleHeaderGetTypMod(row));
     MemoryContextSwitchTo(old);
-    CheckFields(fields);
+    CheckFields(fields, center_type);
   }
   HeapTupleData tuple{};
   tuple.t_len = HeapTupleHeaderGetDatumLength(row);
@@ -75,26 +109,31 @@ Sphere SphereReader::Read(Datum value, MemoryContext context) {
 ANN_FUNCTION(ann_sphere)
 {
   CheckRadius(PG_GETARG_FLOAT8(1));
-  TupleDesc fields;
-  if (get_call_result_type(fcinfo, nullptr, &fields) != TYPEFUNC_COMPOSITE) {
-    elog(ERROR, "sphere: the result is no composite type");
-  }
-  CheckFields(fields);
-  Datum values[kSphereFields] = {PG_GETARG_DATUM(0), PG_GETARG_DATUM(1)};
-  bool nulls[kSphereFields] = {};
-  return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(fields), values, nulls));
+  return MakeSphere(fcinfo, FirstType(fcinfo), PG_GETARG_DATUM(0), PG_GETARG_FLOAT8(1));
 }
 
 ANN_FUNCTION(ann_vector_within_l2)
-{ return IsWithin(fcinfo, L2Distance<float>); }
+{ return IsWithin<float>(fcinfo, L2Distance); }
 
 ANN_FUNCTION(ann_vector_within_ip)
-{ return IsWithin(fcinfo, NegativeInnerProduct<float>); }
+{ return IsWithin<float>(fcinfo, NegativeInnerProduct); }
 
 ANN_FUNCTION(ann_vector_within_cosine)
-{ return IsWithin(fcinfo, CosineDistance<float>); }
+{ return IsWithin<float>(fcinfo, CosineDistance); }
 
 ANN_FUNCTION(ann_vector_within_l1)
-{ return IsWithin(fcinfo, L1Distance<float>); }
+{ return IsWithin<float>(fcinfo, L1Distance); }
+
+ANN_FUNCTION(ann_halfvec_within_l2)
+{ return IsWithin<Half>(fcinfo, L2Distance); }
+
+ANN_FUNCTION(ann_halfvec_within_ip)
+{ return IsWithin<Half>(fcinfo, NegativeInnerProduct); }
+
+ANN_FUNCTION(ann_halfvec_within_cosine)
+{ return IsWithin<Half>(fcinfo, CosineDistance); }
+
+ANN_FUNCTION(ann_halfvec_within_l1)
+{ return IsWithin<Half>(fcinfo, L1Distance); }
 
 }  // namespace ann::types

@@ -1,5 +1,5 @@
 // Spheres: what is nearer to a center than a radius. A value is a row of the composite type that
-// belongs to the center's type (sphere_vector), in SQL (center, radius).
+// belongs to the center's type (sphere_vector, sphere_halfvec), in SQL (center, radius).
 #pragma once
 
 #include "pg/pg.hpp"
@@ -17,9 +17,9 @@ struct SphereReader {
   TupleDesc fields = nullptr;
   Oid type = InvalidOid;
 
-  // The center lies within the value, or in a copy in the current context.
-  // Errors: 22023 for a radius of NaN; 42804 for a row of other fields.
-  Sphere Read(Datum value, MemoryContext context);
+  // The center, which must be of this type, lies within the value, or in a copy in the current
+  // context. Errors: 22023 for a radius of NaN; 42804 for a row of other fields.
+  Sphere Read(Datum value, Oid center_type, MemoryContext context);
 };
 
 }  // namespace ann::types

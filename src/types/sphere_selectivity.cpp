@@ -18,6 +18,10 @@ Datum ann_vector_within_l2(PG_FUNCTION_ARGS);
 Datum ann_vector_within_ip(PG_FUNCTION_ARGS);
 Datum ann_vector_within_cosine(PG_FUNCTION_ARGS);
 Datum ann_vector_within_l1(PG_FUNCTION_ARGS);
+Datum ann_halfvec_within_l2(PG_FUNCTION_ARGS);
+Datum ann_halfvec_within_ip(PG_FUNCTION_ARGS);
+Datum ann_halfvec_within_cosine(PG_FUNCTION_ARGS);
+Datum ann_halfvec_within_l1(PG_FUNCTION_ARGS);
 }
 
 namespace ann::types {
@@ -33,15 +37,28 @@ constexpr size_t kNearest = 20;
 
 struct Measure {
   PGFunction within;
-  Distance<float> distance;
+  double (*distance)(Datum a, Datum b);
   bool is_positive;
 };
 
+// A column of any dimensions has statistics of such that cannot be compared.
+template <class Number, Distance<Number> kDistance>
+double Between(Datum a, Datum b) {
+  const DenseArg<Number> x(a), y(b);
+  if (x.dims() != y.dims()) return INFINITY;
+  const double distance = kDistance(x.values(), y.values(), static_cast<size_t>(x.dims()));
+  return std::isnan(distance) ? INFINITY : distance;
+}
+
 constexpr Measure kMeasures[] = {
-    {ann_vector_within_l2, L2Distance<float>, true},
-    {ann_vector_within_ip, NegativeInnerProduct<float>, false},
-    {ann_vector_within_cosine, CosineDistance<float>, true},
-    {ann_vector_within_l1, L1Distance<float>, true},
+    {ann_vector_within_l2, Between<float, L2Distance>, true},
+    {ann_vector_within_ip, Between<float, NegativeInnerProduct>, false},
+    {ann_vector_within_cosine, Between<float, CosineDistance>, true},
+    {ann_vector_within_l1, Between<float, L1Distance>, true},
+    {ann_halfvec_within_l2, Between<Half, L2Distance>, true},
+    {ann_halfvec_within_ip, Between<Half, NegativeInnerProduct>, false},
+    {ann_halfvec_within_cosine, Between<Half, CosineDistance>, true},
+    {ann_halfvec_within_l1, Between<Half, L1Distance>, true},
 };
 
 const Measure* MeasureOf(Oid function) {
@@ -61,18 +78,11 @@ class Ruler {
 
   double radius() const { return radius_; }
   bool is_positive() const { return measure_.is_positive; }
-  // A column of any dimensions has statistics of such that cannot be compared.
-  double DistanceTo(Datum value) const {
-    const VectorArg vector(value);
-    if (vector.dims() != center_.dims()) return INFINITY;
-    const double distance =
-        measure_.distance(vector.values(), center_.values(), static_cast<size_t>(vector.dims()));
-    return std::isnan(distance) ? INFINITY : distance;
-  }
+  double DistanceTo(Datum value) const { return measure_.distance(value, center_); }
 
  private:
   const Measure& measure_;
-  VectorArg center_;
+  Datum center_;
   double radius_;
 };
 
@@ -136,14 +146,17 @@ double Estimate(const Ruler& ruler, HeapTuple statistics) {
   return others > 1e-6 ? common + others * ShareOfOthers(ruler, statistics) : common;
 }
 
-double SelectivityOf(const VariableStatData& column, Node* other, Oid function) {
+double SelectivityOf(const VariableStatData& column, Node* other, Oid comparison) {
   if (!IsA(other, Const)) return kUnknown;
   const Const* constant = reinterpret_cast<const Const*>(other);
+  const Oid function = get_opcode(comparison);
   const Measure* measure = MeasureOf(function);
   if (constant->constisnull) return 0;
   if (measure == nullptr) return kUnknown;
   SphereReader reader;
-  const Sphere sphere = reader.Read(constant->constvalue, CurrentMemoryContext);
+  Oid vector_type, sphere_type;
+  op_input_types(comparison, &vector_type, &sphere_type);
+  const Sphere sphere = reader.Read(constant->constvalue, vector_type, CurrentMemoryContext);
   if (sphere.is_null || (measure->is_positive && sphere.radius <= 0)) return 0;
   // Who may not read the column must not learn of it by what the planner expects.
   const bool known =
@@ -167,8 +180,7 @@ ANN_FUNCTION(ann_sphere_selectivity)
     PG_RETURN_FLOAT8(kUnknown);
   }
   // Spheres that a vector lies in, a column on the right, are not estimated.
-  const double selectivity =
-      on_left ? SelectivityOf(column, other, get_opcode(PG_GETARG_OID(1))) : kUnknown;
+  const double selectivity = on_left ? SelectivityOf(column, other, PG_GETARG_OID(1)) : kUnknown;
   ReleaseVariableStats(column);
   PG_RETURN_FLOAT8(std::clamp(selectivity, 0.0, 1.0));
 }

@@ -51,6 +51,13 @@ void ReportOutOfRange(const char* type, float value, int position) {
   pg_unreachable();
 }
 
+void ReportBitLengths(int64_t a, int64_t b) {
+  ereport(ERROR, (errcode(ERRCODE_DATA_EXCEPTION),
+                  errmsg("bit strings have different lengths: %lld and %lld",
+                         static_cast<long long>(a), static_cast<long long>(b))));
+  pg_unreachable();
+}
+
 void ReportDamaged(const char* type, size_t bytes) {
   ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
                   errmsg("stored %s of %zu bytes is damaged", type, bytes),

@@ -13,6 +13,7 @@ namespace ann::types {
 [[noreturn]] void ReportNonFinite(const char* type, float value, int position, int dims);
 // A number that is beyond the type's range.
 [[noreturn]] void ReportOutOfRange(const char* type, float value, int position);
+[[noreturn]] void ReportBitLengths(int64_t a, int64_t b);
 [[noreturn]] void ReportDamaged(const char* type, size_t bytes);
 
 }  // namespace ann::types

@@ -30,9 +30,13 @@ sub same_answers
 		is($standby->safe_psql('postgres', "SELECT lacking, again FROM lost('base', '$op', (SELECT v FROM query WHERE id = 3))"),
 			'0|0', "$round: every row is found once by $op");
 	}
-	my $filtered = q{SET enable_seqscan = off; SET enable_sort = off; SELECT q.id, (SELECT array_agg(n.id) FROM
-		(SELECT id FROM base WHERE n BETWEEN q.id * 50 AND q.id * 50 + 400 ORDER BY base.v <-> q.v LIMIT 20) n) FROM query q ORDER BY 1};
-	is($standby->safe_psql('postgres', $filtered), $primary->safe_psql('postgres', $filtered), "$round: same answers to filters");
+	# By <-> the vectors' index knows n, by <=> another one does.
+	for my $op ('<->', '<=>')
+	{
+		my $filtered = qq{SET enable_seqscan = off; SET enable_sort = off; SELECT q.id, (SELECT array_agg(n.id) FROM
+			(SELECT id FROM base WHERE n BETWEEN q.id * 50 AND q.id * 50 + 400 ORDER BY base.v $op q.v LIMIT 20) n) FROM query q ORDER BY 1};
+		is($standby->safe_psql('postgres', $filtered), $primary->safe_psql('postgres', $filtered), "$round: same answers to filters by $op");
+	}
 	is_intact($standby, $_, "$round: $_ intact on the standby") for qw(base_l2 base_cosine);
 	return;
 }
@@ -65,19 +69,19 @@ BEGIN
   END IF;
 END $$});
 sql(q{
-CREATE FUNCTION search_by(q vector, k int) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION search_by(op text, q vector, k int) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
   found bigint;
   wanted bigint;
 BEGIN
   PERFORM set_config('enable_seqscan', 'off', true), set_config('enable_sort', 'off', true);
-  SELECT (SELECT count(DISTINCT id) FROM (SELECT id FROM base WHERE n BETWEEN k * 10 AND k * 20 ORDER BY v <-> q LIMIT k) f),
-    (SELECT count(*) FROM (SELECT FROM base WHERE n BETWEEN k * 10 AND k * 20 LIMIT k) w) INTO found, wanted;
+  EXECUTE format('SELECT (SELECT count(DISTINCT id) FROM (SELECT id FROM base WHERE n BETWEEN $2 * 10 AND $2 * 20 ORDER BY v %s $1 LIMIT $2) f),
+    (SELECT count(*) FROM (SELECT FROM base WHERE n BETWEEN $2 * 10 AND $2 * 20 LIMIT $2) w)', op) INTO found, wanted USING q, k;
   IF found <> wanted THEN
-    RAISE EXCEPTION 'a search for % rows by an attribute gave %', wanted, found;
+    RAISE EXCEPTION 'a search for % rows by % and a filter gave %', wanted, op, found;
   END IF;
 END $$});
-my %scripts = (search_by => [ 3, 'search_by(v, :k)' ], search => [ 6, 'search(:op, v, :k)' ], search_all => [ 1, 'search_all(:op, v)' ]);
+my %scripts = (search_by => [ 3, 'search_by(:op, v, :k)' ], search => [ 6, 'search(:op, v, :k)' ], search_all => [ 1, 'search_all(:op, v)' ]);
 my @files;
 for my $name (sort keys %scripts)
 {
@@ -129,6 +133,9 @@ CREATE INDEX base_n ON base (n);
 INSERT INTO base SELECT id, v, id FROM pool WHERE id < 1000;
 CREATE INDEX base_l2 ON base USING hnsw (v vector_l2_ops, n) WITH (m = 8)});
 same_answers('build');
+like($standby->safe_psql('postgres', q{SET enable_seqscan = off; SET enable_sort = off;
+EXPLAIN SELECT id FROM base WHERE n BETWEEN 400 AND 800 ORDER BY v <=> (SELECT v FROM query WHERE id = 1) LIMIT 40}),
+	qr/Ann Filter Scan.*base_cosine.*base_n/s, 'the standby makes sets of another index');
 $bench = IPC::Run::start(
 	[ 'pgbench', '-n', '-c', 2, '-T', 3600, @files, '-h', $standby->host, '-p', $standby->port, 'postgres' ],
 	'>', \$out, '2>', \$err);

@@ -116,6 +116,21 @@ BEGIN
   END IF;
 END $$;
 
+-- The same among rows that another index knows
+CREATE FUNCTION search_set(query int, k int, low int) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  q vector := (SELECT v FROM query r WHERE r.id = search_set.query);
+  good bool;
+BEGIN
+  SET LOCAL enable_seqscan = off;
+  SET LOCAL enable_sort = off;
+  SELECT (SELECT count(DISTINCT id) = count(*) AND count(*) = (SELECT count(*) FROM (SELECT FROM base WHERE n BETWEEN low AND low + 400 LIMIT k) wanted)
+    FROM (SELECT id FROM base WHERE n BETWEEN low AND low + 400 ORDER BY v <=> q LIMIT k) found) INTO good;
+  IF NOT good THEN
+    RAISE EXCEPTION 'a search for % rows of a set came back short or with a row twice', k;
+  END IF;
+END $$;
+
 -- A search without end gives the rows that its snapshot sees, each once.
 CREATE FUNCTION search_all(target int, query int) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
@@ -171,6 +186,10 @@ EXPLAIN (COSTS OFF) SELECT id FROM ${name}_rows ORDER BY v $indexes{$name}{op} (
 		qr/Index Scan using $name on/, "searches of ${name}_rows use the index");
 }
 
+like(sql(q{SET enable_seqscan = off; SET enable_sort = off;
+EXPLAIN (COSTS OFF) SELECT id FROM base WHERE n BETWEEN 100 AND 500 ORDER BY v <=> (SELECT v FROM query WHERE id = 1) LIMIT 60}),
+	qr/Ann Filter Scan.*base_n/s, 'searches of a set use the index of its column');
+
 # Single rows, or rows in order of their ids: the clients cannot deadlock.
 my $id = "\\set id random(1000, $ids)\n\\set p random(0, 9999)\n\\set copy random(0, 3)\n\\set kind random(0, 3)\n";
 my $search = "\\set i random(0, $last_base)\n\\set any random(0, $last_index)\n\\set q random(0, 199)\n\\set k random(1, 60)\n\\set kind random(0, 3)\n";
@@ -193,6 +212,7 @@ my %scripts = (
 	young_many => [ 1, "\\set p random(0, 9900)\nINSERT INTO young (v) SELECT v FROM pool WHERE id BETWEEN :p AND :p + 20;" ],
 	search => [ 12, $search . 'SELECT search(:i, :q, :k);' ],
 	search_kind => [ 3, $search . 'SELECT search_kind(:i, :q, :k, :kind);' ],
+	search_set => [ 3, $search . "\\set low random(0, 9000)\nSELECT search_set(:q, :k, :low);" ],
 	search_all => [ 1, $search . 'SELECT search_all(:any, :q);' ],
 );
 # One client of its own: builds beside each other would wait for one another.

@@ -38,10 +38,12 @@ my @statements = (
 	[ 'insert', '', "INSERT INTO t $rows" ],
 	[ 'insert of equal vectors', '', "INSERT INTO t SELECT nextval('ids'), 1, v FROM t WHERE id <= 60" ],
 	[ 'update', '', "UPDATE t SET note = note + 1 WHERE id % 50 = " . random_below(50) ],
-	[ 'search', '', 'SELECT count(*) FROM (SELECT (SELECT id FROM t ORDER BY t.v <-> o.v LIMIT 1) FROM other o LIMIT 60) r' ],
-	[ 'endless scan', '', "SELECT count(*) FROM (SELECT id FROM t ORDER BY v <-> random_vector($dims) LIMIT 1000000) r" ],
-	[ 'endless scan in little memory', "SET work_mem = '64kB'", "SELECT count(*) FROM (SELECT id FROM t ORDER BY v <-> random_vector($dims) LIMIT 1000000) r" ],
-	[ 'cursor', '', "BEGIN; DECLARE c CURSOR FOR SELECT id FROM t ORDER BY v <-> random_vector($dims); FETCH 20 FROM c; MOVE 1000 FROM c; COMMIT" ],
+	[ 'search', '', 'SELECT sum(id) FROM (SELECT (SELECT id FROM t ORDER BY t.v <-> o.v LIMIT 1) AS id FROM other o LIMIT 60) r' ],
+	[ 'endless scan', '', "SELECT count(*) FROM (SELECT id FROM t ORDER BY v <-> (SELECT random_vector($dims)) LIMIT 1000000) r" ],
+	[ 'endless scan in little memory', "SET work_mem = '64kB'", "SELECT count(*) FROM (SELECT id FROM t ORDER BY v <-> (SELECT random_vector($dims)) LIMIT 1000000) r" ],
+	[ 'filter scans', '', 'SELECT sum(id) FROM (SELECT (SELECT id FROM t WHERE t.id BETWEEN o.id / 2 AND o.id AND t.note >= 0 ORDER BY t.v <-> o.v LIMIT 1 OFFSET 2) AS id FROM other o LIMIT 60) r' ],
+	[ 'filter scan in little memory', "SET work_mem = '64kB'", "SELECT count(*) FROM (SELECT id FROM t WHERE id < 1000 OR id > 3000 ORDER BY v <-> (SELECT random_vector($dims))) r" ],
+	[ 'cursor', '', "BEGIN; DECLARE c CURSOR FOR SELECT id FROM t ORDER BY v <-> (SELECT random_vector($dims)); FETCH 20 FROM c; MOVE 1000 FROM c; COMMIT" ],
 	[ 'vacuum', 'DELETE FROM t WHERE id % 11 = ' . random_below(11) . " AND id % 5 = 1; INSERT INTO t $rows", 'VACUUM t' ],
 	[ 'vacuum of chains', 'DELETE FROM t WHERE id > 3000 AND id % 7 = 0', 'VACUUM t' ],
 	[ 'check', '', "SELECT ann_index_check('t_v')" ],
@@ -52,13 +54,20 @@ my @statements = (
 	[ 'ivf: reindex', '', 'REINDEX INDEX l_v' ],
 	[ 'ivf: insert', '', "INSERT INTO l $rows" ],
 	[ 'ivf: update', '', "UPDATE l SET note = note + 1 WHERE id % 50 = " . random_below(50) ],
-	[ 'ivf: search', '', 'SELECT count(*) FROM (SELECT (SELECT id FROM l ORDER BY l.v <-> o.v LIMIT 1) FROM other o LIMIT 60) r' ],
-	[ 'ivf: endless scan', '', "SELECT count(*) FROM (SELECT id FROM l ORDER BY v <-> random_vector($dims) LIMIT 1000000) r" ],
-	[ 'ivf: endless scan in little memory', "SET work_mem = '64kB'", "SELECT count(*) FROM (SELECT id FROM l ORDER BY v <=> random_vector($dims) LIMIT 1000000) r" ],
+	[ 'ivf: search', '', 'SELECT sum(id) FROM (SELECT (SELECT id FROM l ORDER BY l.v <-> o.v LIMIT 1) AS id FROM other o LIMIT 60) r' ],
+	[ 'ivf: endless scan', '', "SELECT count(*) FROM (SELECT id FROM l ORDER BY v <-> (SELECT random_vector($dims)) LIMIT 1000000) r" ],
+	[ 'ivf: endless scan in little memory', "SET work_mem = '64kB'", "SELECT count(*) FROM (SELECT id FROM l ORDER BY v <=> (SELECT random_vector($dims)) LIMIT 1000000) r" ],
 	[ 'ivf: vacuum', 'DELETE FROM l WHERE id % 3 = ' . random_below(3) . " AND id % 5 < 4; INSERT INTO l $rows", 'VACUUM l' ],
 	[ 'ivf: training anew', '', "SELECT ann_retrain('l_v')" ],
 	[ 'ivf: training anew of plain vectors', '', "SELECT ann_retrain('l_flat')" ],
 	[ 'ivf: check', '', "SELECT ann_index_check('l_v')" ]);
+
+# The statements that search do so by an index.
+for my $s (grep { $_->[2] =~ /^SELECT \w+\(.*ORDER BY/ } @statements)
+{
+	like($node->safe_psql('postgres', "SET enable_seqscan = off; SET enable_sort = off; EXPLAIN $s->[2]"),
+		$s->[0] =~ /^filter/ ? qr/Ann Filter Scan/ : qr/Index Scan using (t|l)_/, "$s->[0]: so it is planned");
+}
 
 # A session: sends SQL and waits for a mark.
 my ($psql, $in, $out, $pid);

@@ -59,15 +59,18 @@ FROM pg_tablespace t, pg_database d, pg_ls_dir('pg_tblspc/' || t.oid) f WHERE sp
 	};
 	my $room = sub { unlink("$small/stuff") or die "cannot remove: $!" };
 	my $vacuum = sub {
-		my ($table) = @_;
-		my ($rc, $out, $err) = $node->psql('postgres', "VACUUM (VERBOSE, INDEX_CLEANUP ON) $table", extra_params => [ '-v', 'VERBOSITY=verbose' ]);
+		my ($table, $workers) = @_;
+		$workers //= 0;
+		my ($rc, $out, $err) = $node->psql('postgres', "SET min_parallel_index_scan_size = 0; SET max_parallel_maintenance_workers = 2; VACUUM (VERBOSE, INDEX_CLEANUP ON, PARALLEL $workers) $table", extra_params => [ '-v', 'VERBOSITY=verbose' ]);
 		is($rc, 0, "a vacuum of $table comes to its end") or diag($err);
 		return $err;
 	};
 	$node->safe_psql('postgres', 'CREATE TABLE wide AS SELECT i AS id, random_vector(400 + 0 * i)::vector(400) AS v FROM generate_series(1, 4000) i');
 
-	for my $options ('lists = 30, quantizer = flat', 'lists = 0, rabitq_bits = 8')
+	# A parallel vacuum has no subtransactions: two indexes are what it takes to be one.
+	for my $kind ([ 'lists = 30, quantizer = flat', 0 ], [ 'lists = 0, rabitq_bits = 8', 0 ], [ 'lists = 20, rabitq_bits = 8', 2 ])
 	{
+		my ($options, $workers) = @$kind;
 		my ($code) = psql_code($node, "CREATE INDEX wide_v ON wide USING ivf (v vector_l2_ops) WITH ($options) TABLESPACE small");
 		is($code, '53100', "build, $options: disk full");
 		is($node->safe_psql('postgres', "CHECKPOINT; SELECT count(*) FROM pg_class WHERE relname = 'wide_v'"), 0, 'there is no index');
@@ -75,6 +78,7 @@ FROM pg_tablespace t, pg_database d, pg_ls_dir('pg_tblspc/' || t.oid) f WHERE sp
 
 		$node->safe_psql('postgres', qq{CREATE TABLE s (id int, v vector(400));
 INSERT INTO s SELECT id, v FROM wide WHERE id <= 400;
+CREATE INDEX s_id ON s (id);
 CREATE INDEX s_v ON s USING ivf (v vector_l2_ops) WITH ($options) TABLESPACE small});
 		my $sound = sub {
 			my ($when) = @_;
@@ -91,7 +95,8 @@ CREATE INDEX s_v ON s USING ivf (v vector_l2_ops) WITH ($options) TABLESPACE sma
 		# A vacuum takes the dead rows out of index and table. Lists may move to pages that are free, or stay
 		# where they are, and pages that it cannot tell the free space map of wait, too.
 		$node->safe_psql('postgres', 'DELETE FROM s WHERE id % 5 <> 0');
-		my $said = $vacuum->('s');
+		my $said = $vacuum->('s', $workers);
+		is($said =~ /parallel vacuum worker/ ? 1 : 0, $workers > 0 ? 1 : 0, "$options, a vacuum on a full disk with $workers workers");
 		like($said, qr/tuples: \d+ removed, 80 remain/, "$options, vacuum on a full disk: the table is clean");
 		like($said, qr/WARNING:  53100: index "s_v" was not put in order: there is no room on disk/, '... and it says what it has left');
 		is($node->safe_psql('postgres', q{SELECT rows FROM ann_index_stats('s_v')}), 80, '... of an index without its dead rows');

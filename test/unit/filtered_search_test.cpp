@@ -28,7 +28,7 @@ class FilteredTest : public ::testing::Test {
     codec_ = new TestCodec(Params(quant::Metric::kL2, (*rows_)[0].size(), 4, 0), Mean(*rows_));
     graph_ = new MemoryGraph<Alloc>(Alloc(), **codec_, {16, 64, 42});
     for (uint32_t i = 0; i < kRows; ++i) {
-      graph_->AddRow({0, static_cast<uint16_t>(i), 1}, i, codec_->Work((*rows_)[i]).data());
+      graph_->AddRow({0, static_cast<uint16_t>(i), 1}, i, (*rows_)[i].data());
     }
     for (NodeId id = 0; id < kRows; ++id) graph_->Link(id);
     graph_->Trim();

@@ -32,7 +32,7 @@ class Built {
       : codec_(params, mean), graph_(Alloc(), *codec_, build) {
     for (size_t i = 0; i < rows.size(); ++i) {
       graph_.AddRow(TidOf(i), quant::HashVector(rows[i].data(), rows[i].size(), params.seed),
-                    codec_.Work(rows[i]).data());
+                    rows[i].data());
     }
     graph_.Freeze();
     for (NodeId id = 0; id < graph_.size(); ++id) graph_.Link(id);
