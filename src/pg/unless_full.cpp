@@ -83,11 +83,15 @@ bool UnlessDiskFull(const char* what, void (*work)(void* arg), void* arg) {
   {
     MemoryContextSwitchTo(held.context());
     ErrorData* error = CopyErrorData();
+    FlushErrorState();
+    // Before any other error goes on, too: out of a subtransaction it would end that alone, and
+    // leave the session in a transaction block.
+    held.Drop();
     const int code = error->sqlerrcode;
     // The latter: temp_file_limit.
-    if (code != ERRCODE_DISK_FULL && code != ERRCODE_CONFIGURATION_LIMIT_EXCEEDED) PG_RE_THROW();
-    FlushErrorState();
-    held.Drop();
+    if (code != ERRCODE_DISK_FULL && code != ERRCODE_CONFIGURATION_LIMIT_EXCEEDED) {
+      ReThrowError(error);
+    }
     RestoreVacuumSnapshot();
     ereport(WARNING, (errcode(code), errmsg("%s: there is no room on disk", what),
                       errdetail("%s", error->message), errhint("A later VACUUM goes on.")));
