@@ -46,11 +46,12 @@ class Reconnection {
 
   bool IsCounted(NodeId id) const { return id < met_.size(); }
 
-  // Copies the page and looks at its lists. False: it holds no nodes.
+  // Copies the page and looks at the lists of those that are in use. False: it holds no nodes.
   bool CopyNodes(BlockNumber block) {
     if (tour_.CopyPage(block) != PageKind::kNodes) return false;
     for (uint32_t slot = 0; slot < view_.meta.slots_per_page; ++slot) {
-      if (view_.Node(tour_.image(), slot)->neighbour_count > view_.max_links()) {
+      const format::NodeSlot* node = view_.Node(tour_.image(), slot);
+      if (node->state != SlotState::kFree && node->neighbour_count > view_.max_links()) {
         pg::ReportCorrupted(view_.rel, block, "a list is too long");
       }
     }
