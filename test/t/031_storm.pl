@@ -32,14 +32,14 @@ sub sql { return $node->safe_psql('postgres', $_[0]); }
 # A view for each index gives its rows as (id, v): the planner sees through it.
 my %indexes = (
 	base_cosine => { op => '<=>', key => 'v', with => 'm = 8' },
-	base_l2 => { op => '<->', key => 'v', with => 'm = 16, code_bits = 4' },
+	base_l2 => { op => '<->', key => 'v', attributes => ', kind, n', with => 'm = 16, code_bits = 4' },
 	base_ip => { op => '<#>', key => 'v', with => 'm = 12, ef_construction = 100' },
 	base_l1 => { op => '<+>', key => 'v', with => 'm = 6, ef_construction = 32' },
 	base_part => { op => '<->', key => 'v', with => 'm = 12', where => 'kind = 0' },
-	base_head => { op => '<->', key => '(subvector(v, 1, 24)::vector(24))', with => 'm = 12' },
+	base_head => { op => '<->', key => '(subvector(v, 1, 24)::halfvec(24))', type => 'halfvec', with => 'm = 12' },
 	young_cosine => { table => 'young', op => '<=>', key => 'v', with => 'm = 10' },
 	young_l1 => { table => 'young', op => '<+>', key => 'v', with => 'm = 10' },
-	base_ivf => { method => 'ivf', op => '<=>', key => '(subvector(v, 1, 48)::vector(48))', with => 'lists = 20' },
+	base_ivf => { method => 'ivf', op => '<=>', key => '(subvector(v, 1, 48)::halfvec(48))', type => 'halfvec', attributes => ', kind, n', with => 'lists = 20' },
 	base_heap => { method => 'ivf', op => '<#>', key => '(subvector(v, 9, 40)::vector(40))', with => 'lists = 12, rerank = heap', where => 'kind <> 1' },
 	base_pq => { method => 'ivf', op => '<->', key => '(subvector(v, 17, 32)::vector(32))', with => 'lists = 12, quantizer = pq, rerank = index' },
 	young_ivf => { method => 'ivf', table => 'young', op => '<->', key => 'v', with => 'lists = 0' },
@@ -50,13 +50,13 @@ my @base = grep { !$indexes{$_}{table} } @names;
 my @ivf = grep { $indexes{$_}{method} } @names;
 my $last_base = $#base;
 my $last_index = $#names;
-my %class = ('<=>' => 'vector_cosine_ops', '<->' => 'vector_l2_ops', '<#>' => 'vector_ip_ops', '<+>' => 'vector_l1_ops');
+my %class = ('<=>' => 'cosine_ops', '<->' => 'l2_ops', '<#>' => 'ip_ops', '<+>' => 'l1_ops');
 
 sub definition
 {
 	my ($name, $how) = @_;
 	my $i = $indexes{$name};
-	return "CREATE INDEX $how ON " . ($i->{table} // 'base') . ' USING ' . ($i->{method} // 'hnsw') . " ($i->{key} $class{$i->{op}}) WITH ($i->{with}) WHERE "
+	return "CREATE INDEX $how ON " . ($i->{table} // 'base') . ' USING ' . ($i->{method} // 'hnsw') . " ($i->{key} " . ($i->{type} // 'vector') . "_$class{$i->{op}}" . ($i->{attributes} // '') . ") WITH ($i->{with}) WHERE "
 	  . ($i->{where} // 'true');
 }
 

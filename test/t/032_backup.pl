@@ -20,7 +20,7 @@ ALTER INDEX base_pkey RENAME TO pool_pkey;
 CREATE TABLE base (id int PRIMARY KEY, v vector($dims));
 INSERT INTO base SELECT * FROM pool WHERE id < 2000;
 CREATE INDEX base_cosine ON base USING hnsw (v vector_cosine_ops) WITH (m = 8);
-CREATE INDEX base_l2 ON base USING hnsw (v vector_l2_ops) WITH (code_bits = 4);
+CREATE INDEX base_l2 ON base USING hnsw (v vector_l2_ops, id) WITH (code_bits = 4);
 CREATE INDEX base_evens ON base USING hnsw (v vector_ip_ops) WHERE id % 2 = 0;
 CREATE VIEW evens AS SELECT * FROM base WHERE id % 2 = 0;
 CREATE TABLE mark (name text)});

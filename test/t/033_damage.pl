@@ -13,19 +13,19 @@ use AnnTest qw(new_node add_helpers no_crash seed_random random_below);
 use AnnDamage qw(pick u16 damage run_damaged);
 
 use constant { PAGE => 8192, HEADER => 24 };
-my %kind_name = (0 => 'blank', 1 => 'meta', 2 => 'node', 3 => 'refinement', 4 => 'upper', 5 => 'chain', 7 => 'mean', 8 => 'spare');
+my %kind_name = (0 => 'blank', 1 => 'meta', 2 => 'node', 3 => 'refinement', 4 => 'upper', 5 => 'chain', 6 => 'column', 7 => 'mean', 8 => 'spare');
 my $sanitized = ($ENV{ANN_INSTALL} // '') =~ /sanitize/;
 my $cases = $ENV{DAMAGE_CASES} || ($sanitized ? 1000 : 300);
 seed_random($ENV{DAMAGE_SEED} || 1);
 
 my $node = new_node('damage', "max_parallel_workers_per_gather = 0\n");
 
-# [ operator, operator class, dimensions, options, rows built on ]. The rest of the 400 rows is inserted,
+# [ operator, operator class and attributes, dimensions, options, rows built on ]. The rest of the 400 rows is inserted,
 # some of them deleted, so that there are free slots, chains, and auxiliary pages between node pages.
 my @templates = (
-	[ '<->', 'vector_l2_ops', 24, 'm = 4, ef_construction = 20', 400 ],
+	[ '<->', 'vector_l2_ops, id', 24, 'm = 4, ef_construction = 20', 400 ],
 	[ '<->', 'vector_l2_ops', 24, 'm = 4, ef_construction = 20', 0 ],
-	[ '<=>', 'vector_cosine_ops', 300, 'm = 6', 200 ],
+	[ '<=>', 'halfvec_cosine_ops', 300, 'm = 6', 200 ],
 	[ '<#>', 'vector_ip_ops', 40, 'm = 30', 300 ],
 	[ '<+>', 'vector_l1_ops', 33, 'm = 8', 300 ],
 	[ '<->', 'vector_l2_ops', 2100, 'm = 5, ef_construction = 10', 60 ]);
@@ -36,9 +36,10 @@ for my $i (0 .. $#templates)
 {
 	my ($op, $opclass, $dims, $options, $built) = @{ $templates[$i] };
 	my $rows = $dims > 1000 ? 100 : 400;
+	my ($type) = $opclass =~ /^([a-z]+)/;
 	my $fill = qq{
 SELECT setseed(0.1);
-CREATE TABLE data$i (id int PRIMARY KEY, v vector($dims));
+CREATE TABLE data$i (id int PRIMARY KEY, v $type($dims));
 INSERT INTO data$i SELECT i, random_vector($dims + 0 * i) FROM generate_series(1, $rows) i;
 INSERT INTO data$i SELECT 1000 + i, (SELECT v FROM data$i d WHERE d.id = 1 + i % 9) FROM generate_series(1, $rows / 2) i;
 };
@@ -74,7 +75,7 @@ sub uses
 {
 	my ($i, $t) = @_;
 	my ($op, undef, $dims) = @{ $templates[$i] };
-	my $near = "SELECT 'flaws', * FROM lost('$t', '$op', (SELECT v FROM data$i WHERE id = " . (1 + random_below(50)) . ')';
+	my $near = "SELECT 'flaws', * FROM lost('$t', '$op', (SELECT v::vector FROM data$i WHERE id = " . (1 + random_below(50)) . ')';
 	my $all = "$near)";
 	my $first = 1 + random_below(90);
 	my $new = "SELECT i, random_vector($dims + 0 * i) FROM generate_series";
@@ -87,6 +88,7 @@ sub uses
 		[ relaxed => $all ],
 		[ '' => 'RESET hnsw.iterative_scan; RESET hnsw.ef_search' ],
 		[ null => "SELECT 'flaws', (SELECT count(*) FROM $t) - count(DISTINCT id), count(*) - count(DISTINCT id), 0 FROM (SELECT id FROM $t ORDER BY v $op (SELECT v FROM data$i WHERE id = 0) LIMIT 100000) r" ],
+		[ filtered => "SELECT count(*) FROM (SELECT id FROM $t WHERE id < 200 ORDER BY v $op (SELECT v FROM data$i WHERE id = $first) LIMIT 50) r" ],
 		[ insert => "INSERT INTO $t $new(5001, 5012) i" ],
 		[ equal => "INSERT INTO $t SELECT 6000 + id, v FROM data$i WHERE id BETWEEN $first AND $first + 4 OR id BETWEEN 1001 AND 1012" ],
 		[ '' => "DELETE FROM $t WHERE id % 4 = " . random_below(4) ],

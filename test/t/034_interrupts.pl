@@ -25,15 +25,15 @@ INSERT INTO t SELECT 3000 + i, 0, (SELECT v FROM t WHERE t.id = 1 + i % 20) FROM
 CREATE INDEX t_v ON t USING hnsw (v vector_l2_ops) WITH (m = 8);
 CREATE TABLE other AS SELECT id, v FROM t WHERE id % 3 = 0;
 CREATE TABLE l AS TABLE t;
-CREATE INDEX l_v ON l USING ivf (v vector_l2_ops) WITH (lists = 8);
+CREATE INDEX l_v ON l USING ivf (v vector_l2_ops, note) WITH (lists = 8);
 CREATE INDEX l_flat ON l USING ivf (v vector_cosine_ops) WITH (lists = 4, quantizer = flat)});
 
 # [ name, run before it without interruption, the statement ]
 my $rows = "SELECT nextval('ids'), 0, random_vector($dims + 0 * i) FROM generate_series(1, 60) i";
 my @statements = (
-	[ 'build', 'DROP INDEX IF EXISTS other_v', 'CREATE INDEX other_v ON other USING hnsw (v vector_l2_ops)' ],
+	[ 'build', 'DROP INDEX IF EXISTS other_v', 'CREATE INDEX other_v ON other USING hnsw (v vector_l2_ops, id)' ],
 	[ 'build in little memory', "DROP INDEX IF EXISTS other_v; SET maintenance_work_mem = '1MB'", 'CREATE INDEX other_v ON other USING hnsw (v vector_cosine_ops)' ],
-	[ 'build beside writers', 'DROP INDEX IF EXISTS other_v', 'CREATE INDEX CONCURRENTLY other_v ON other USING hnsw (v vector_ip_ops)' ],
+	[ 'build beside writers', 'DROP INDEX IF EXISTS other_v', 'CREATE INDEX CONCURRENTLY other_v ON other USING hnsw ((v::halfvec(16)) halfvec_ip_ops, id)' ],
 	[ 'reindex', '', 'REINDEX INDEX t_v' ],
 	[ 'insert', '', "INSERT INTO t $rows" ],
 	[ 'insert of equal vectors', '', "INSERT INTO t SELECT nextval('ids'), 1, v FROM t WHERE id <= 60" ],
@@ -48,7 +48,7 @@ my @statements = (
 	[ 'vacuum of chains', 'DELETE FROM t WHERE id > 3000 AND id % 7 = 0', 'VACUUM t' ],
 	[ 'check', '', "SELECT ann_index_check('t_v')" ],
 	[ 'statistics', '', "SELECT * FROM ann_index_stats('t_v')" ],
-	[ 'ivf: build', 'DROP INDEX IF EXISTS other_v', 'CREATE INDEX other_v ON other USING ivf (v vector_l2_ops) WITH (lists = 60)' ],
+	[ 'ivf: build', 'DROP INDEX IF EXISTS other_v', 'CREATE INDEX other_v ON other USING ivf ((v::halfvec(16)) halfvec_l2_ops, id) WITH (lists = 60)' ],
 	[ 'ivf: build in little memory', "DROP INDEX IF EXISTS other_v; SET maintenance_work_mem = '1MB'", 'CREATE INDEX other_v ON other USING ivf (v vector_cosine_ops) WITH (lists = 60)' ],
 	[ 'ivf: build of pq beside writers', 'DROP INDEX IF EXISTS other_v', 'CREATE INDEX CONCURRENTLY other_v ON other USING ivf (v vector_ip_ops) WITH (quantizer = pq)' ],
 	[ 'ivf: reindex', '', 'REINDEX INDEX l_v' ],

@@ -47,17 +47,46 @@ my @cases = map { my ($name, $change, $message, @indexes) = @$_; map { [ "$name,
 	[ 'no nodes', sub { $_[0] = substr($_[0], 0, 3 * PAGE) }, 'entry point lies outside of the file', $hnsw ],
 	[ 'no lists', sub { $_[0] = substr($_[0], 0, 3 * PAGE) }, '(out of the file|outside of the file|there is no such page)', $ivf ]);
 $node->safe_psql('postgres', join(';', map { "CREATE TABLE t$_ AS TABLE template; CREATE INDEX t${_}_v ON t$_ USING $cases[$_]->[3]" } 0 .. $#cases) . '; CHECKPOINT');
-my @path = map { $node->data_dir . '/' . $node->safe_psql('postgres', "SELECT pg_relation_filepath('t${_}_v')") } 0 .. $#cases;
+# Format version 1 is version 2 without attributes.
+my @former = map { [ "former version, " . s/ .*//r, $_ ] } $hnsw, $ivf;
+$node->safe_psql('postgres', join(';', map { "CREATE TABLE f$_ AS TABLE template; CREATE INDEX f${_}_v ON f$_ USING $former[$_]->[1]" } 0 .. $#former) . '; CHECKPOINT');
+sub path_of { return $node->data_dir . '/' . $node->safe_psql('postgres', "SELECT pg_relation_filepath('$_[0]')"); }
+my @path = map { path_of("t${_}_v") } 0 .. $#cases;
+my @former_path = map { path_of("f${_}_v") } 0 .. $#former;
+sub write_file
+{
+	my ($path, $bytes) = @_;
+	open(my $out, '>:raw', $path) or die "cannot write $path: $!";
+	print $out $bytes;
+	close($out);
+	return;
+}
 $node->stop('fast');
+for my $path (@former_path)
+{
+	my $bytes = slurp_file($path);
+	substr($bytes, $_, 2) eq pack('v', 2) ? substr($bytes, $_, 2) = pack('v', 1) : die "$path: no version at $_"
+	  for META + 4, map { $_ * PAGE + TAIL + 2 } 0 .. length($bytes) / PAGE - 1;
+	write_file($path, $bytes);
+}
 for my $i (0 .. $#cases)
 {
 	my $bytes = slurp_file($path[$i]);
 	$cases[$i]->[1]->($bytes);
-	open(my $out, '>:raw', $path[$i]) or die "cannot write $path[$i]: $!";
-	print $out $bytes;
-	close($out);
+	write_file($path[$i], $bytes);
 }
 $node->start;
+for my $i (0 .. $#former)
+{
+	my $name = $former[$i]->[0];
+	my $complete = sub {
+		is_intact($node, "f${i}_v", "$name: intact$_[0]");
+		is($node->safe_psql('postgres', "SELECT lacking, again FROM lost('f$i', '<->', (SELECT v FROM template WHERE id = 3))"), '0|0', "$name: all rows are found$_[0]");
+	};
+	$complete->('');
+	$node->safe_psql('postgres', "INSERT INTO f$i SELECT 1000 + id, v FROM template; DELETE FROM f$i WHERE id % 3 = 0; VACUUM f$i; INSERT INTO f$i SELECT 3000 + i, random_vector(8 + 0 * i) FROM generate_series(1, 900) i");
+	$complete->(' when written to');
+}
 for my $i (0 .. $#cases)
 {
 	my ($name, undef, $message) = @{ $cases[$i] };

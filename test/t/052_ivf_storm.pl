@@ -21,7 +21,7 @@ load_queries($primary, 20, 48);
 sql(q{
 CREATE TABLE pool AS SELECT * FROM base;
 DELETE FROM base WHERE id % 2 = 0;
-CREATE INDEX base_v ON base USING ivf (v vector_l2_ops) WITH (lists = 40);
+CREATE INDEX base_v ON base USING ivf (v vector_l2_ops, id) WITH (lists = 40);
 CREATE INDEX base_flat ON base USING ivf (v vector_cosine_ops) WITH (lists = 10, quantizer = flat);
 CREATE FUNCTION search(op text, q vector) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE

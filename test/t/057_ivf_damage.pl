@@ -20,12 +20,12 @@ seed_random($ENV{DAMAGE_SEED} || 1);
 # No worker may be in the database that is copied.
 my $node = new_node('ivf_damage', "max_parallel_workers_per_gather = 0\n");
 
-# [ operator, operator class, dimensions, method and options, rows ]. Half of the rows are there when it is built, others come,
+# [ operator, operator class and attributes, dimensions, method and options, rows ]. Half of the rows are there when it is built, others come,
 # some go: there are dead rows, moved lists, free pages.
 my @templates = (
-	[ '<->', 'vector_l2_ops', 24, 'ivf (lists = 3)', 400 ],
+	[ '<->', 'vector_l2_ops, id', 24, 'ivf (lists = 3)', 400 ],
 	[ '<=>', 'vector_cosine_ops', 300, 'ivf (lists = 2, rerank = heap)', 300 ],
-	[ '<#>', 'vector_ip_ops', 40, 'ivf (lists = 3, quantizer = sq8)', 400 ],
+	[ '<#>', 'halfvec_ip_ops', 40, 'ivf (lists = 3, quantizer = sq8)', 400 ],
 	[ '<->', 'vector_l2_ops', 32, 'ivf (lists = 3, quantizer = pq)', 400 ],
 	[ '<=>', 'vector_cosine_ops', 60, 'ivf (lists = 2, quantizer = pq, pq_bits = 8, pq_segments = 30, rerank = index)', 400 ],
 	[ '<->', 'vector_l2_ops', 33, 'ivf (lists = 3, quantizer = flat)', 400 ],
@@ -42,11 +42,12 @@ my @tables = map { my $c = $_; map { [ $_, "t${_}_$c" ] } 0 .. $#templates } 0 .
 for my $i (0 .. $#templates)
 {
 	my ($op, $opclass, $dims, $index, $rows) = @{ $templates[$i] };
+	my ($type) = $opclass =~ /^([a-z]+)/;
 	my ($method, $options) = $index =~ /^(\w+) \((.*)\)$/;
 	my $fill = qq{
 SET client_min_messages = error;
 SELECT setseed(0.1);
-CREATE TABLE data$i (id int PRIMARY KEY, v vector($dims));
+CREATE TABLE data$i (id int PRIMARY KEY, v $type($dims));
 INSERT INTO data$i SELECT i, random_vector($dims + 0 * i) FROM generate_series(1, $rows) i;
 };
 	for my $t (map { $_->[1] } grep { $_->[0] == $i } @tables)
@@ -87,7 +88,7 @@ sub uses
 {
 	my ($i, $t) = @_;
 	my ($op, undef, $dims) = @{ $templates[$i] };
-	my $near = "SELECT 'flaws', * FROM lost('$t', '$op', (SELECT v FROM data$i WHERE id = " . (1 + random_below(20)) . ')';
+	my $near = "SELECT 'flaws', * FROM lost('$t', '$op', (SELECT v::vector FROM data$i WHERE id = " . (1 + random_below(20)) . ')';
 	my $all = "$near)";
 	my $new = "SELECT i, random_vector($dims + 0 * i) FROM generate_series";
 	return (
@@ -99,6 +100,7 @@ sub uses
 		[ relaxed => $all ],
 		[ '' => 'RESET ivf.iterative_scan; RESET ivf.probes' ],
 		[ null => "SELECT 'flaws', (SELECT count(*) FROM $t) - count(DISTINCT id), count(*) - count(DISTINCT id), 0 FROM (SELECT id FROM $t ORDER BY v $op (SELECT v FROM data$i WHERE id = 0) LIMIT 100000) r" ],
+		[ filtered => "SELECT count(*) FROM (SELECT id FROM $t WHERE id < 200 ORDER BY v $op (SELECT v FROM data$i WHERE id = 7) LIMIT 50) r" ],
 		[ insert => "INSERT INTO $t $new(5001, 5012) i" ],
 		[ equal => "INSERT INTO $t SELECT 6000 + i, v FROM data$i, generate_series(1, 9) i WHERE id = " . (1 + random_below(20)) ],
 		[ '' => "DELETE FROM $t WHERE id % 4 = " . random_below(4) ],
