@@ -474,18 +474,12 @@ class Vacuum {
   // their search met was dead: now that no list leads to the dead, the search finds the living.
   // Who gives way to a loner in a full list is held by another, but walks may come to that one
   // through this very list only (m = 2: after one vacuum of 30): so the links are followed again.
-  // What is left then and has been linked before nobody will hold on to: it waits for the next
-  // vacuum.
   void LinkLost() {
     constexpr int kAttempts = 4;
-    IdSet linked{Alloc(context_)};
-    linked.Reset(64);
     for (int attempt = 0; attempt < kAttempts; ++attempt) {
       loners_.clear();
       ReconnectNodes(view_, tour_, context_, &loners_);
-      uint32_t news = 0;
-      for (const NodeId id : loners_) news += linked.Insert(id);
-      if (news == 0) return;
+      if (loners_.empty()) return;
       Inserter* inserter = StartInserts(OpenIndex(view_.rel, context_), context_);
       for (const NodeId id : loners_) {
         pg::VacuumDelay();
