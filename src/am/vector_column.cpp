@@ -106,9 +106,7 @@ VectorRef IndexedVector(Relation index, Datum datum, uint32_t dims) {
 const float* AsFloats(VectorRef x, uint32_t dims) {
   if (x.form() == quant::Form::kDense) return x.floats();
   auto* values = static_cast<float*>(palloc(sizeof(float) * dims));
-  for (uint32_t i = 0; i < dims; ++i) {
-    values[i] = x.bits()[i / BITS_PER_BYTE] >> (BITS_PER_BYTE - 1 - i % BITS_PER_BYTE) & 1;
-  }
+  quant::UnpackBits(x.bits(), dims, values);
   return values;
 }
 

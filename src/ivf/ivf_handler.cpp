@@ -37,14 +37,16 @@ struct FlatOptions {
   int lists;
 };
 
+// By the column's type: rabitq, or bits.
+constexpr int kDefaultQuantizer = 0;
+
 relopt_kind ivf_kind;
 relopt_kind flat_kind;
 
-relopt_enum_elt_def kQuantizers[] = {{"rabitq", static_cast<int>(Quantizer::kRabitq)},
-                                     {"sq8", static_cast<int>(Quantizer::kSq8)},
-                                     {"pq", static_cast<int>(Quantizer::kPq)},
-                                     {"flat", static_cast<int>(Quantizer::kFlat)},
-                                     {nullptr, 0}};
+relopt_enum_elt_def kQuantizers[] = {
+    {"rabitq", static_cast<int>(Quantizer::kRabitq)}, {"sq8", static_cast<int>(Quantizer::kSq8)},
+    {"pq", static_cast<int>(Quantizer::kPq)},         {"flat", static_cast<int>(Quantizer::kFlat)},
+    {"bits", static_cast<int>(Quantizer::kBits)},     {nullptr, 0}};
 
 relopt_enum_elt_def kReranks[] = {{"auto", static_cast<int>(Rerank::kAuto)},
                                   {"index", static_cast<int>(Rerank::kIndex)},
@@ -64,9 +66,8 @@ void DefineOptions() {
   ivf_kind = add_reloption_kind();
   add_int_reloption(ivf_kind, "lists", "Number of lists; 0 chooses from the number of rows",
                     kDefaultLists, 0, kMaxLists, AccessExclusiveLock);
-  add_enum_reloption(ivf_kind, "quantizer", "How rows are coded", kQuantizers,
-                     static_cast<int>(Quantizer::kRabitq),
-                     "Valid values are \"rabitq\", \"sq8\", \"pq\" and \"flat\".",
+  add_enum_reloption(ivf_kind, "quantizer", "How rows are coded", kQuantizers, kDefaultQuantizer,
+                     "Valid values are \"rabitq\", \"sq8\", \"pq\", \"flat\" and \"bits\".",
                      AccessExclusiveLock);
   add_int_reloption(ivf_kind, "rabitq_bits", "Bits a dimension that the index keeps",
                     kDefaultRabitqBits, kMinRabitqBits, kMaxRabitqBits, AccessExclusiveLock);
@@ -110,6 +111,14 @@ char* BuildPhaseName(int64 phase) {
   pg_unreachable();
 }
 
+constexpr const char* kNoSecondCode = "Only quantizers \"rabitq\" and \"pq\" have a second code.";
+
+[[noreturn]] void RejectRerank(const char* why) {
+  ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                  errmsg("option \"rerank\" cannot be \"index\" here"), errdetail("%s", why)));
+  pg_unreachable();
+}
+
 bytea* ParseOptions(Datum reloptions, bool validate) {
   static const relopt_parse_elt kElements[] = {
       {"lists", RELOPT_TYPE_INT, offsetof(IvfOptions, lists)},
@@ -130,14 +139,12 @@ bytea* ParseOptions(Datum reloptions, bool validate) {
     if (options->pq_bits != 4 && options->pq_bits != 8) {
       RejectOption("pq_bits", options->pq_bits, "Valid values are 4 and 8.");
     }
-    const Quantizer quantizer = static_cast<Quantizer>(options->quantizer);
+    const Quantizer quantizer = options->quantizer == kDefaultQuantizer
+                                    ? Quantizer::kRabitq
+                                    : static_cast<Quantizer>(options->quantizer);
     const bool staged = quantizer == Quantizer::kRabitq || quantizer == Quantizer::kPq;
     if (static_cast<Rerank>(options->rerank) == Rerank::kIndex && (!staged || bits == 1)) {
-      ereport(ERROR,
-              (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-               errmsg("option \"rerank\" cannot be \"index\" here"),
-               errdetail(staged ? "It needs \"rabitq_bits\" of 2 or more, not 1."
-                                : "Only quantizers \"rabitq\" and \"pq\" have a second code.")));
+      RejectRerank(staged ? "It needs \"rabitq_bits\" of 2 or more, not 1." : kNoSecondCode);
     }
     if (options->lists > 0 && options->centroids != 0) {
       ereport(ERROR,
@@ -187,7 +194,8 @@ Settings SettingsFor(const IndexAmRoutine* routine) {
 
 Options FlatOptionsOf(Relation index) {
   const auto* options = reinterpret_cast<const FlatOptions*>(index->rd_options);
-  return {options != nullptr ? options->lists : kFlatDefaultLists, Quantizer::kFlat, 0, 0, 0};
+  return {options != nullptr ? options->lists : kFlatDefaultLists,
+          quant::IsOfBits(am::MetricOf(index)) ? Quantizer::kBits : Quantizer::kFlat, 0, 0, 0};
 }
 
 }  // namespace
@@ -198,19 +206,39 @@ int ListsOption(Relation index) {
   return options != nullptr ? options->lists : kDefaultLists;
 }
 
+namespace {
+
+Quantizer QuantizerOf(Relation index, const IvfOptions& options) {
+  const bool bits = quant::IsOfBits(am::MetricOf(index));
+  if (options.quantizer == kDefaultQuantizer) return bits ? Quantizer::kBits : Quantizer::kRabitq;
+  const Quantizer quantizer = static_cast<Quantizer>(options.quantizer);
+  if (bits != (quantizer == Quantizer::kBits)) {
+    ereport(ERROR,
+            (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+             errmsg("quantizer \"%s\" is not for columns of type %s",
+                    QuantizerName(static_cast<uint8_t>(quantizer)),
+                    format_type_be(index->rd_opcintype[0])),
+             errdetail("Quantizer \"bits\" is for strings of bits, all others are for vectors.")));
+  }
+  return quantizer;
+}
+
+}  // namespace
+
 Options OptionsOf(Relation index, uint32_t dims) {
   if (IsFlat(index)) return FlatOptionsOf(index);
   IvfOptions options{0,
                      kDefaultLists,
-                     static_cast<int>(Quantizer::kRabitq),
+                     kDefaultQuantizer,
                      kDefaultRabitqBits,
                      kDefaultPqSegments,
                      kDefaultPqBits,
                      static_cast<int>(Rerank::kAuto),
                      0};
   if (index->rd_options != nullptr) options = *reinterpret_cast<IvfOptions*>(index->rd_options);
-  Options result{options.lists, static_cast<Quantizer>(options.quantizer), 0, 0, 0};
+  Options result{options.lists, QuantizerOf(index, options), 0, 0, 0};
   const Rerank rerank = static_cast<Rerank>(options.rerank);
+  if (quant::IsWhole(result.quantizer) && rerank == Rerank::kIndex) RejectRerank(kNoSecondCode);
   const bool second =
       result.quantizer == Quantizer::kRabitq ? rerank != Rerank::kHeap : rerank == Rerank::kIndex;
   if (second && options.rabitq_bits > 1) result.second_bits = options.rabitq_bits;

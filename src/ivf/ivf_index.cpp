@@ -109,10 +109,13 @@ filter::AreaLayout AttributesOf(const IvfMeta& meta) {
 
 IvfMeta PlanMeta(Relation index, uint32_t dims, const Options& options) {
   const Metric metric = am::MetricOf(index);
-  if (metric == Metric::kL1) {
-    ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-                    errmsg("ivf and ivfflat indexes do not support L1 distance"),
-                    errhint("Use access method hnsw with operator class vector_l1_ops.")));
+  if (metric == Metric::kL1 || metric == Metric::kJaccard) {
+    const bool l1 = metric == Metric::kL1;
+    ereport(ERROR,
+            (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+             errmsg("ivf and ivfflat indexes do not support %s distance", l1 ? "L1" : "Jaccard"),
+             errhint("Use access method hnsw with operator class %s.",
+                     l1 ? "vector_l1_ops" : "bit_jaccard_ops")));
   }
   IvfMeta meta{};
   meta.magic = format::kIvfMagic;
@@ -165,14 +168,18 @@ void CheckMeta(Relation rel, const IvfMeta& meta) {
   // The layout follows from these; whatever else stands there is damage.
   const bool pq = meta.quantizer == static_cast<uint8_t>(Quantizer::kPq);
   const bool staged = pq || meta.quantizer == static_cast<uint8_t>(Quantizer::kRabitq);
-  const bool plausible = meta.metric >= 1 && meta.metric <= 3 && meta.quantizer >= 1 &&
-                         meta.quantizer <= 4 && meta.dims >= 1 && meta.dims <= am::kMaxDims &&
-                         meta.second_bits <= (staged ? 8 : 0) && meta.second_bits % 2 == 0 &&
-                         HasPlausibleAttributes(meta) &&
-                         (pq ? (meta.pq_bits == 4 || meta.pq_bits == 8) && meta.pq_segments >= 1 &&
-                                   meta.pq_segments <= meta.dims
-                             : meta.pq_bits == 0 && meta.pq_segments == 0) &&
-                         meta.training <= 1 && meta.untidy <= 1 && meta.current <= 1;
+  const Metric metric = static_cast<Metric>(meta.metric);
+  const bool bits = metric == Metric::kHamming;
+  const bool plausible =
+      meta.metric >= 1 && (meta.metric <= 3 || bits) && meta.quantizer >= 1 &&
+      meta.quantizer <= 5 && bits == (meta.quantizer == static_cast<uint8_t>(Quantizer::kBits)) &&
+      meta.dims >= 1 && meta.dims <= static_cast<uint32_t>(am::MaxDims(metric)) &&
+      meta.second_bits <= (staged ? 8 : 0) && meta.second_bits % 2 == 0 &&
+      HasPlausibleAttributes(meta) &&
+      (pq ? (meta.pq_bits == 4 || meta.pq_bits == 8) && meta.pq_segments >= 1 &&
+                meta.pq_segments <= meta.dims
+          : meta.pq_bits == 0 && meta.pq_segments == 0) &&
+      meta.training <= 1 && meta.untidy <= 1 && meta.current <= 1;
   IvfMeta planned = meta;
   if (!plausible || !PlanSizes(&planned) || std::memcmp(&planned, &meta, sizeof meta) != 0) {
     pg::ReportCorrupted(rel, kMetaBlock, "the meta page contradicts itself");
@@ -193,8 +200,7 @@ void CheckMeta(Relation rel, const IvfMeta& meta) {
   }
   // A column that has lost its dimensions since (ALTER TYPE keeps the index) says nothing.
   const int dims = TupleDescAttr(RelationGetDescr(rel), 0)->atttypmod;
-  if (static_cast<Metric>(meta.metric) != am::MetricOf(rel) ||
-      (dims > 0 && meta.dims != static_cast<uint32_t>(dims))) {
+  if (metric != am::MetricOf(rel) || (dims > 0 && meta.dims != static_cast<uint32_t>(dims))) {
     pg::ReportCorrupted(rel, kMetaBlock, "metric or dimensions are not the column's");
   }
   if (meta.attributes != format::PackAttributes(am::AttributesOf(rel).of)) {

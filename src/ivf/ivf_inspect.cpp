@@ -19,6 +19,21 @@ namespace ann::ivf {
 using format::ListEntry;
 using format::PageKind;
 
+const char* QuantizerName(uint8_t quantizer) {
+  switch (static_cast<quant::Quantizer>(quantizer)) {
+    case quant::Quantizer::kRabitq:
+      return "rabitq";
+    case quant::Quantizer::kSq8:
+      return "sq8";
+    case quant::Quantizer::kBits:
+      return "bits";
+    case quant::Quantizer::kPq:
+      return "pq";
+    default:
+      return "flat";
+  }
+}
+
 namespace {
 
 using Alloc = pg::PgAllocator<std::byte>;
@@ -32,19 +47,6 @@ struct Counts {
   double written_squares;  // when the lists were written, or looked at by a vacuum
   int64 written_rows;
 };
-
-const char* QuantizerName(uint8_t quantizer) {
-  switch (static_cast<quant::Quantizer>(quantizer)) {
-    case quant::Quantizer::kRabitq:
-      return "rabitq";
-    case quant::Quantizer::kSq8:
-      return "sq8";
-    case quant::Quantizer::kPq:
-      return "pq";
-    default:
-      return "flat";
-  }
-}
 
 // Reads the lists of a view one by one.
 class Counter {

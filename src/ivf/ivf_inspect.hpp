@@ -9,6 +9,9 @@ namespace ann::ivf {
 // Errors: ERRCODE_INDEX_CORRUPTED at the first that is violated, with its number in the detail.
 void CheckIndex(Relation heap, Relation index);
 
+// As option `quantizer` has it.
+const char* QuantizerName(uint8_t quantizer);
+
 // The row of ann_index_stats.
 Datum Stats(Relation index, TupleDesc desc);
 

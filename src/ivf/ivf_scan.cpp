@@ -46,7 +46,7 @@ struct Source {
       return;
     }
     // There is no record, or it has moved: the row itself decides.
-    const bool exact = codec.params().quantizer == Quantizer::kFlat;
+    const bool exact = quant::IsWhole(codec.params().quantizer);
     s.emission.Push({item.lower, exact ? c.key : INFINITY, item.id, 0, 0, Stage::kRefined});
   }
   uint32_t AddTids(uint32_t id) const {

@@ -1,5 +1,6 @@
 #include "ivf/ivf_sort.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
@@ -91,14 +92,19 @@ void RowSort::End() {
   ExecDropSingleTupleTableSlot(out_);
 }
 
+// Of the vectors of a batch: less than cluster::kBatchRows of them only where they are strings of
+// bits, which grow to floats.
+constexpr size_t kBatchBytes = size_t{64} << 20;
+
 RowPlacer::RowPlacer(const Frame& frame, const cluster::CentroidTable& table, RowSort& sort,
                      MemoryContext context)
     : frame_(frame), table_(table), sort_(sort) {
-  const size_t floats = cluster::kBatchRows * size_t{frame.space.dims()};
+  const size_t bytes = sizeof(float) * frame.space.dims();
+  most_ = static_cast<uint32_t>(std::clamp<size_t>(kBatchBytes / bytes, 1, cluster::kBatchRows));
+  const size_t floats = most_ * size_t{frame.space.dims()};
   vectors_ = pg::AllocZero<float>(context, floats);
   works_ = pg::AllocZero<float>(context, floats);
-  attributes_ =
-      pg::AllocZero<char>(context, cluster::kBatchRows * size_t{sort.attribute_bytes()} + 1);
+  attributes_ = pg::AllocZero<char>(context, most_ * size_t{sort.attribute_bytes()} + 1);
 }
 
 void RowPlacer::Add(const float* x, const char* attributes, const ItemPointerData& tid,
@@ -108,7 +114,7 @@ void RowPlacer::Add(const float* x, const char* attributes, const ItemPointerDat
   std::memcpy(vectors_ + size_t{batch_} * dims, x, sizeof(float) * dims);
   tids_[batch_] = tid;
   priors_[batch_] = prior;
-  if (++batch_ == cluster::kBatchRows) Flush();
+  if (++batch_ == most_) Flush();
 }
 
 void RowPlacer::Flush() {

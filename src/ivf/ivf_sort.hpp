@@ -71,6 +71,7 @@ class RowPlacer {
   ItemPointerData tids_[cluster::kBatchRows];
   uint32_t lists_[cluster::kBatchRows];
   float distances_[cluster::kBatchRows];
+  uint32_t most_;  // of a batch
   uint32_t batch_ = 0;
   uint64_t rows_ = 0;
 };

@@ -17,6 +17,17 @@ float JaccardKey(uint64_t both, uint64_t either) {
 
 }  // namespace
 
+void UnpackBits(const uint8_t* bits, uint32_t dims, float* values) {
+  for (uint32_t i = 0; i < dims; ++i) values[i] = bits[i / 8] >> (7 - i % 8) & 1;
+}
+
+void PackBits(const float* values, uint32_t dims, uint8_t* bits) {
+  std::memset(bits, 0, BitCodeBytes(dims));
+  for (uint32_t i = 0; i < dims; ++i) {
+    if (values[i] != 0) bits[i / 8] = static_cast<uint8_t>(bits[i / 8] | 0x80 >> i % 8);
+  }
+}
+
 void CodeBits(Metric metric, const uint8_t* bits, uint32_t dims, uint8_t* coded) {
   const uint32_t factors = BitFactorBytes(metric), bytes = BitCodeBytes(dims);
   uint8_t* code = coded + factors;

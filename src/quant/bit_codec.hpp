@@ -24,6 +24,11 @@ struct BitQuery {
   uint32_t ones;  // Jaccard only
 };
 
+// Between bits and the numbers 0 and 1.
+void UnpackBits(const uint8_t* bits, uint32_t dims, float* values);
+// Writes BitCodeBytes.
+void PackBits(const float* values, uint32_t dims, uint8_t* bits);
+
 // Codes `bits`, of which as many bytes are read as dims fill.
 void CodeBits(Metric metric, const uint8_t* bits, uint32_t dims, uint8_t* coded);
 // Whether CodeBits makes such a code.

@@ -7,6 +7,7 @@
 
 #include "core/bytes.hpp"
 #include "core/sizes.hpp"
+#include "quant/bit_codec.hpp"
 #include "simd/simd.hpp"
 
 namespace ann::quant {
@@ -29,6 +30,8 @@ uint32_t CodeBytes(const ListCodecParams& params, uint32_t dims) {
                                  : params.pq_segments;
     case Quantizer::kSq8:
       return static_cast<uint32_t>(CellBytes(8, dims));
+    case Quantizer::kBits:
+      return BitCodeBytes(dims);
     case Quantizer::kFlat:
       break;
   }
@@ -36,7 +39,7 @@ uint32_t CodeBytes(const ListCodecParams& params, uint32_t dims) {
 }
 
 uint32_t FactorBytesInBlock(const ListCodecParams& params, uint32_t rows) {
-  if (params.quantizer == Quantizer::kFlat) return 0;
+  if (IsWhole(params.quantizer)) return 0;
   return static_cast<uint32_t>(RoundUp(rows * (2 * sizeof(float) + sizeof(uint16_t)), 64));
 }
 
@@ -80,10 +83,11 @@ float CellsLength(int bits, uint32_t dims) {
 size_t ListCodec::MemoryBytes(const ListCodecParams& params, uint32_t dims) {
   const size_t floats = 2 * size_t{dims} + TableRows(params, dims) * TableEntries(params);
   return RoundUp(floats * sizeof(float), 64) + 2 * PaddedDims(dims) +
-         (params.quantizer == Quantizer::kFlat ? 0 : kBlockRows * CodeBytes(params, dims));
+         (IsWhole(params.quantizer) ? 0 : kBlockRows * CodeBytes(params, dims));
 }
 
 size_t ListCodec::QueryBytes(const ListCodecParams& params, uint32_t dims) {
+  if (params.quantizer == Quantizer::kBits) return BitCodeBytes(dims);
   const size_t entries = TableRows(params, dims) * TableEntries(params);
   return RoundUp(entries * (ScansNibbles(params) ? sizeof(uint8_t) : sizeof(uint16_t)), 64) +
          (NeedsFine(params) ? 2 * PaddedDims(dims) : 0);
@@ -105,7 +109,7 @@ ListCodec::ListCodec(const ListCodecParams& params, const WorkSpace* space, cons
       codebook_(codebook),
       dims_(space->dims()),
       rows_(rows),
-      factor_bytes_(params.quantizer == Quantizer::kFlat ? 0 : sizeof(RowFactors)),
+      factor_bytes_(IsWhole(params.quantizer) ? 0 : sizeof(RowFactors)),
       code_bytes_(CodeBytes(params, space->dims())),
       second_bytes_(params.second_bits == 0
                         ? 0
@@ -200,6 +204,7 @@ void ListCodec::Encode(const float* x, const float* work, const float* centroid,
     std::memcpy(row, x, code_bytes_);
     return;
   }
+  if (params_.quantizer == Quantizer::kBits) return PackBits(x, dims_, row);
   for (size_t i = 0; i < dims_; ++i) {
     residual_[i] = centroid != nullptr ? work[i] - centroid[i] : work[i];
   }
@@ -247,10 +252,14 @@ void ListCodec::DecodeEqualCells(int bits, const uint8_t* planes) const {
 
 float ListCodec::Reconstruct(const float* centroid, const uint8_t* row, const uint8_t* second,
                              float* x, float* work) const {
-  if (params_.quantizer == Quantizer::kFlat) {
-    const float* const stored = reinterpret_cast<const float*>(row);
+  if (IsWhole(params_.quantizer)) {
+    const float* stored = reinterpret_cast<const float*>(row);
+    if (params_.quantizer == Quantizer::kBits) {
+      UnpackBits(row, dims_, decoded_);
+      stored = decoded_;
+    }
     space_->Transform(stored, work);
-    if (x != nullptr) std::memcpy(x, stored, code_bytes_);
+    if (x != nullptr) std::memcpy(x, stored, dims_ * sizeof(float));
     return 0;
   }
   float scale, error, margin = 1;
@@ -383,6 +392,10 @@ ListQuery ListCodec::PrepareQuery(const WorkQuery& work, float epsilon, void* me
   query.work = work;
   query.epsilon = epsilon;
   uint8_t* at = static_cast<uint8_t*>(memory);
+  if (params_.quantizer == Quantizer::kBits) {
+    PackBits(work.vector, dims_, at);
+    query.bits = at;
+  }
   if (table_rows_ > 0) {
     if (params_.quantizer == Quantizer::kRabitq) {
       FillSignTable(work.work);
@@ -444,7 +457,10 @@ ListContext ListCodec::PrepareList(const ListQuery& query, const float* centroid
 // --- scores
 // -------------------------------------------------------------------------------------------------
 
-float ListCodec::FlatKey(const ListQuery& query, const uint8_t* row) const {
+float ListCodec::WholeKey(const ListQuery& query, const uint8_t* row) const {
+  if (params_.quantizer == Quantizer::kBits) {
+    return static_cast<float>(simd::Bits().hamming(query.bits, row, code_bytes_));
+  }
   const simd::FloatKernels& floats = simd::Floats();
   const float* const x = reinterpret_cast<const float*>(row);
   const float* const v = query.work.vector;
@@ -461,12 +477,12 @@ float ListCodec::FlatKey(const ListQuery& query, const uint8_t* row) const {
   }
 }
 
-uint32_t ListCodec::ScanFlat(const ListQuery& query, const uint8_t* block, uint32_t mask,
-                             float threshold, BlockScores* scores) const {
+uint32_t ListCodec::ScanWhole(const ListQuery& query, const uint8_t* block, uint32_t mask,
+                              float threshold, BlockScores* scores) const {
   uint32_t passing = 0;
   for (uint32_t rest = mask; rest != 0; rest &= rest - 1) {
     const uint32_t i = static_cast<uint32_t>(std::countr_zero(rest));
-    const float key = FlatKey(query, block + code_offset_ + i * code_bytes_);
+    const float key = WholeKey(query, block + code_offset_ + i * code_bytes_);
     scores->key[i] = scores->lower[i] = key;
     if (!(key > threshold)) passing |= uint32_t{1} << i;
   }
@@ -489,8 +505,8 @@ uint32_t ListCodec::ScanBlock(const ListQuery& query, const ListContext& list, c
                               bool sealed, uint32_t mask, float threshold,
                               BlockScores* scores) const {
   if (mask == 0) return 0;
-  if (params_.quantizer == Quantizer::kFlat) {
-    return ScanFlat(query, block, mask, threshold, scores);
+  if (IsWhole(params_.quantizer)) {
+    return ScanWhole(query, block, mask, threshold, scores);
   }
   alignas(64) float sums[kBlockRows] = {};
   const uint8_t* codes = block + code_offset_;
@@ -540,7 +556,7 @@ Estimate ListCodec::Finish(const ListContext& list, float key, float error, floa
 
 Estimate ListCodec::WithError(const ListQuery& query, const ListContext& list, const uint8_t* block,
                               uint32_t i, float key) const {
-  if (params_.quantizer == Quantizer::kFlat) return {key, 0};
+  if (IsWhole(params_.quantizer)) return {key, 0};
   const float scale = LoadAs<float>(block + (rows_ + i) * sizeof(float));
   const uint16_t error = LoadAs<uint16_t>(block + 2 * rows_ * sizeof(float) + i * sizeof(uint16_t));
   return Finish(list, key, FromUpperHalf(error), query.noise * std::fabs(scale));

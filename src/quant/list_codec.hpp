@@ -11,6 +11,7 @@
 //   pq         segments of 4 or 8 bits, trained codebooks     estimates with a calibrated bound
 //   sq8        8 bits a dim                                   close estimates
 //   flat       the vector itself, float32                     keys
+//   bits       the string of bits itself                      keys
 //
 // A second stage (rabitq and pq, `second_bits` > 0) is a row-major record a row of its own, read
 // for the rows that the first one lets through.
@@ -38,7 +39,14 @@
 
 namespace ann::quant {
 
-enum class Quantizer : uint8_t { kRabitq = 1, kSq8 = 2, kPq = 3, kFlat = 4 };
+// kBits is for bits, coded as floats of 0 and 1 (their L2 keys are Hamming's distances), and all
+// others are not.
+enum class Quantizer : uint8_t { kRabitq = 1, kSq8 = 2, kPq = 3, kFlat = 4, kBits = 5 };
+
+// Whether a code is the vector itself.
+constexpr bool IsWhole(Quantizer quantizer) {
+  return quantizer == Quantizer::kFlat || quantizer == Quantizer::kBits;
+}
 
 // Standard deviations of an estimate's error that the first stage's lower bound allows for: 2.9 %
 // of the rows lie below such a bound, and of those only the ones near the k-th key are lost.
@@ -48,7 +56,7 @@ inline constexpr float kOrderEpsilon = 5.0f;
 
 struct ListCodecParams {
   Quantizer quantizer;
-  uint8_t second_bits;   // 0 (no second stage), 2, 4, 6 or 8; 0 with sq8 and flat
+  uint8_t second_bits;   // 0 (no second stage), 2, 4, 6 or 8; 0 with sq8, flat and bits
   uint8_t pq_bits;       // 4 or 8
   uint16_t pq_segments;  // 1 .. dims
   float pq_margin;       // CalibratePq's
@@ -59,14 +67,14 @@ struct ListCodecParams {
 // A block holds rows() rows. What lies in it, little-endian, R = rows(), C = code_bytes():
 //
 //   offset          bytes  field
-//   0               4 R    add, float32      } not with flat
+//   0               4 R    add, float32      } not with flat and bits
 //   4 R             4 R    scale, float32    }
 //   8 R             2 R    error: the upper half of a float32, rounded up  }
 //   code_offset()   R * C  codes
 //
-// code_offset() is 10 R rounded up to 64: 320 for 32 rows; 0 with flat. C is a multiple of 2
-// (rabitq: dims rounded up to 16; pq of 4 bits: segments rounded up to 4), of 16 (sq8), 4 dims
-// (flat) or `pq_segments` (pq of 8 bits).
+// code_offset() is 10 R rounded up to 64: 320 for 32 rows; 0 with flat and bits. C is a multiple of
+// 2 (rabitq: dims rounded up to 16; pq of 4 bits: segments rounded up to 4), of 16 (sq8), 4 dims
+// (flat), `pq_segments` (pq of 8 bits) or of 4 (bits).
 //
 // An *open* block has its codes row-major: row i at code_offset() + i * C. A *sealed* one differs
 // only if fast_scan(): rabitq and pq of 4 bits. Their row-major code is M = 2 C nibbles, nibble m
@@ -104,6 +112,7 @@ struct ListQuery {
   float bias;
   float noise;     // deviation of the above through the tables' rounding
   FineQuery fine;  // sq8 and the second stage
+  const uint8_t* bits;
 };
 
 // What a query makes of a list.
@@ -139,7 +148,7 @@ class ListCodec {
   uint32_t rows() const { return rows_; }
   // Of one row.
   uint32_t code_bytes() const { return code_bytes_; }
-  // A row alone: factors (none with flat) and code.
+  // A row alone: factors (none with flat and bits) and code.
   uint32_t row_bytes() const { return factor_bytes_ + code_bytes_; }
   // Of a second-stage record; 0: there is none.
   uint32_t second_bytes() const { return second_bytes_; }
@@ -148,15 +157,15 @@ class ListCodec {
   // Whether sealing changes a block.
   bool fast_scan() const { return fast_scan_; }
 
-  // Codes a row: `x` as the user gave it (all that flat reads, and only flat), `work`
+  // Codes a row: `x` as the user gave it (all that flat and bits read, and only they), `work`
   // = Transform(x), `centroid` in the work space (null: 0). `row`: row_bytes; `second`:
   // second_bytes, or null. `prior`: of a vector that Reconstruct made, what it returned.
   void Encode(const float* x, const float* work, const float* centroid, uint8_t* row,
               uint8_t* second, float prior = 0) const;
   // What a row's codes say of its vector, for a code about another centroid: `x` (null: not wanted;
-  // exact with flat, else of length 1 under cosine) and `work`, as Encode takes them. `second`
-  // null: there is none. Returns the squared length of the error, which points anywhere across the
-  // residual; infinite: nothing is known, and x is the centroid's vector.
+  // exact with flat and bits, else of length 1 under cosine) and `work`, as Encode takes them.
+  // `second` null: there is none. Returns the squared length of the error, which points anywhere
+  // across the residual; infinite: nothing is known, and x is the centroid's vector.
   float Reconstruct(const float* centroid, const uint8_t* row, const uint8_t* second, float* x,
                     float* work) const;
 
@@ -199,10 +208,10 @@ class ListCodec {
   template <class Entry>
   void RoundTable(ListQuery* query, Entry* out) const;
   float FineNoise(const ListQuery& query, int bits) const;
-  float FlatKey(const ListQuery& query, const uint8_t* row) const;
+  float WholeKey(const ListQuery& query, const uint8_t* row) const;
   void SumRows(const ListQuery& query, const uint8_t* codes, uint32_t mask, float* sums) const;
-  uint32_t ScanFlat(const ListQuery& query, const uint8_t* codes, uint32_t mask, float threshold,
-                    BlockScores* scores) const;
+  uint32_t ScanWhole(const ListQuery& query, const uint8_t* codes, uint32_t mask, float threshold,
+                     BlockScores* scores) const;
   Estimate Finish(const ListContext& list, float key, float error, float noise) const;
 
   ListCodecParams params_;

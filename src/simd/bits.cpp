@@ -1,5 +1,5 @@
 // Counting bits, compiled once per Highway target by re-inclusion. Highway counts 64-bit lanes by
-// one instruction where the target has it, else by looking nibbles up.
+// looking nibbles up; where there is an instruction, bits_avx512.cpp has it.
 #include "simd/hwy_targets.hpp"
 
 #undef HWY_TARGET_INCLUDE
@@ -23,11 +23,13 @@ namespace hn = hwy::HWY_NAMESPACE;
 constexpr size_t kStep = sizeof(uint64_t);
 using Word = uint64_t;
 
-HWY_INLINE Word LoadWords(const uint8_t* at, size_t n = kStep) {
+HWY_INLINE Word LoadWords(const uint8_t* at, size_t n) {
   uint64_t word = 0;
   std::memcpy(&word, at, n);
   return word;
 }
+HWY_INLINE Word LoadWords(const uint8_t* at) { return LoadWords(at, kStep); }
+HWY_INLINE Word LastWords(const uint8_t* end, size_t n) { return LoadWords(end - n, n); }
 HWY_INLINE Word Zero() { return 0; }
 HWY_INLINE Word AddOnes(Word sum, Word bits) {
   return sum + static_cast<Word>(std::popcount(bits));
@@ -53,6 +55,12 @@ HWY_INLINE Word LoadWords(const uint8_t* at, size_t n) {
   std::memcpy(rest, at, n);
   return LoadWords(rest);
 }
+// The last n bytes before `end`, of a string of a vector and more: a whole load, without what comes
+// before, is a third of the time of a copy.
+HWY_INLINE Word LastWords(const uint8_t* end, size_t n) {
+  const auto before = hn::FirstN(kBytes, kStep - n);
+  return hn::BitCast(kWords, hn::IfThenZeroElse(before, hn::LoadU(kBytes, end - kStep)));
+}
 HWY_INLINE Word Zero() { return hn::Zero(kWords); }
 HWY_INLINE Word AddOnes(Word sum, Word bits) { return hn::Add(sum, hn::PopulationCount(bits)); }
 HWY_INLINE Word Xor(Word a, Word b) { return hn::Xor(a, b); }
@@ -67,7 +75,12 @@ template <class Add>
 HWY_INLINE void ForEachPair(const uint8_t* a, const uint8_t* b, size_t bytes, Add&& add) {
   size_t i = 0;
   for (; i + kStep <= bytes; i += kStep) add(LoadWords(a + i), LoadWords(b + i));
-  if (i < bytes) add(LoadWords(a + i, bytes - i), LoadWords(b + i, bytes - i));
+  if (i == bytes) return;
+  if (bytes > kStep) {
+    add(LastWords(a + bytes, bytes - i), LastWords(b + bytes, bytes - i));
+  } else {
+    add(LoadWords(a + i, bytes - i), LoadWords(b + i, bytes - i));
+  }
 }
 
 uint64_t Hamming(const uint8_t* a, const uint8_t* b, size_t bytes) {

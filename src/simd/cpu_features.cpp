@@ -42,7 +42,9 @@ CpuFeatures DetectCpu() {
   const uint32_t subleaves = eax;
   found.avx2 = HasBit(ebx, 5);
   const bool avx512 = HasBit(ebx, 16) && HasBit(ebx, 17) && HasBit(ebx, 30) && HasBit(ebx, 31);
-  found.avx512vnni = avx512 && HasBit(ecx, 11) && (state & kZmmState) == kZmmState;
+  const bool usable = avx512 && (state & kZmmState) == kZmmState;
+  found.avx512vnni = usable && HasBit(ecx, 11);
+  found.avx512vpopcntdq = usable && HasBit(ecx, 14);
   if (subleaves >= 1 && __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0) {
     found.avxvnni = found.avx2 && HasBit(eax, 4);
   }

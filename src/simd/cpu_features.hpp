@@ -7,7 +7,8 @@ struct CpuFeatures {
   bool avx2 = false;
   bool avxvnni = false;     // VEX vpdpbusd, 256 bits
   bool avx512vnni = false;  // EVEX vpdpbusd with avx512f/bw/dq/vl
-  bool neon_dot = false;    // ARMv8.2 sdot/udot
+  bool avx512vpopcntdq = false;
+  bool neon_dot = false;  // ARMv8.2 sdot/udot
 };
 
 CpuFeatures DetectCpu();

@@ -28,6 +28,7 @@ extern const CodeKernels kPortableCodes;
 extern const CodeKernels kAvx2Codes;
 extern const CodeKernels kAvxVnniCodes;
 extern const CodeKernels kAvx512VnniCodes;
+extern const BitKernels kAvx512Bits;
 #elif defined(__aarch64__)
 extern const CodeKernels kNeonCodes;
 extern const CodeKernels kNeonDotCodes;

@@ -50,7 +50,7 @@ bool IsAvailable(const Target& target, const CpuFeatures& cpu, int64_t hwy_targe
          (target.needed == nullptr || cpu.*target.needed);
 }
 
-void Select(const Target& target, int64_t hwy_supported) {
+void Select(const Target& target, const CpuFeatures& cpu, int64_t hwy_supported) {
   if (target.hwy_target == 0) {
     internal::active_floats = &internal::kBaselineFloats;
     internal::active_halves = &internal::kBaselineHalves;
@@ -68,6 +68,12 @@ void Select(const Target& target, int64_t hwy_supported) {
     internal::active_blocks = internal::BlockTable(target.hwy_target);
     internal::active_filters = internal::FilterTable(target.hwy_target);
   }
+#if defined(__x86_64__)
+  // Not all CPUs with the one have the other; a target of its own would be one more for all tests.
+  if (target.codes == &internal::kAvx512VnniCodes && cpu.avx512vpopcntdq) {
+    internal::active_bits = &internal::kAvx512Bits;
+  }
+#endif
   internal::active_codes = target.codes;
   active_target = &target;
   // Another library of this process may share Highway's choice.
@@ -98,7 +104,7 @@ bool SetTarget(const char* name) {
   for (const Target& target : kTargets) {
     if (std::strcmp(target.name, name) != 0) continue;
     if (!IsAvailable(target, cpu, hwy_supported)) return false;
-    Select(target, hwy_supported);
+    Select(target, cpu, hwy_supported);
     return true;
   }
   return false;

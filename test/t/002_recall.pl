@@ -23,6 +23,30 @@ for my $metric (qw(l2 ip cosine l1))
 	$node->safe_psql('postgres', 'DROP INDEX base_v');
 }
 
+# The signs of the same rows: an index of bits finds those of the least Hamming (Jaccard) distance, and 200 of them, put into order by
+# their vectors, hold the nearest vectors.
+$node->safe_psql('postgres', q{
+CREATE TABLE signs AS SELECT id, v, binary_quantize(v)::bit(384) AS s FROM base;
+CREATE TABLE sign_query AS SELECT v, binary_quantize(v)::bit(384) AS s FROM query WHERE id < 100;
+VACUUM ANALYZE signs});
+for my $case ([ 'hnsw', 'hamming', '<~>' ], [ 'hnsw', 'jaccard', '<%>' ], [ 'ivf', 'hamming', '<~>' ])
+{
+	my ($method, $metric, $op) = @$case;
+	$node->safe_psql('postgres', "CREATE INDEX signs_s ON signs USING $method (s bit_${metric}_ops)");
+	my $of_bits = $node->safe_psql('postgres', qq{
+SET enable_seqscan = off;
+SELECT avg((SELECT count(*) FROM (SELECT s $op q.s AS d FROM signs ORDER BY s $op q.s LIMIT 10) n
+  WHERE d <= (SELECT max(d) FROM (SELECT s $op q.s AS d FROM signs ORDER BY (s $op q.s) + 0 LIMIT 10) e))) / 10 FROM sign_query q});
+	cmp_ok($of_bits, '>=', 0.95, "$method on bits, $metric: recall\@10 $of_bits");
+	my $of_vectors = $node->safe_psql('postgres', qq{
+SET enable_seqscan = off;
+SELECT avg((SELECT count(*) FROM (SELECT v <=> q.v AS d FROM (SELECT v FROM signs ORDER BY s $op q.s LIMIT 200) c ORDER BY 1 LIMIT 10) n
+  WHERE d <= (SELECT max(d) FROM (SELECT v <=> q.v AS d FROM signs ORDER BY 1 LIMIT 10) e))) / 10 FROM sign_query q});
+	cmp_ok($of_vectors, '>=', 0.95, "$method on bits, $metric: recall\@10 of vectors $of_vectors");
+	is_intact($node, 'signs_s', "$method on bits, $metric: intact");
+	$node->safe_psql('postgres', 'DROP INDEX signs_s');
+}
+
 # Rows that came one by one are found as well as those that were there first.
 $node->safe_psql('postgres', q{
 CREATE TABLE later (LIKE base);

@@ -82,13 +82,25 @@ my @fields = (
 	[ CHAIN, 'row: block', 'S12', 2, $all, 'must' ],
 	[ CHAIN, 'row: low parts', 'S14', 4, $all, 'may' ],
 );
-my @cases = ((map { [ 'flip', @$_ ] } @fields), (map { [ 'flip', @$_ ] } grep { $_->[5] eq 'must' } @fields),
+# Of an index of bits, by Jaccard's distance: what a code holds its number of ones vouches for.
+my @of_bits = (
+	[ META, 'metric', 30, 1, $all, 'must' ],
+	[ META, 'traversal and refinement bits', 31, 2, $all, 'must' ],
+	[ META, 'dims', 40, 4, $all, 'must' ],
+	[ META, 'epoch', 104, 4, $all, 'must' ],
+	[ NODES, 'number of ones', 'S24', 4, $all, 'must' ],
+	[ NODES, 'bits', 'S28', 3, $all, 'must' ],
+	[ NODES, 'behind the last bit', 'S31', 1, $all, 'must' ],
+	[ UPPER, 'number of ones and bits', 'S16', 8, $all, 'must' ],
+);
+my @cases = ((map { [ 'flip', @$_, 'bits' ] } @of_bits), (map { [ 'flip', @$_ ] } @fields), (map { [ 'flip', @$_ ] } grep { $_->[5] eq 'must' } @fields),
 	(map { [ 'zero', $_, 'all of it', 0, PAGE, 0, 'must' ] } META, MEAN, NODES, REFINEMENT, UPPER, CHAIN),
 	[ 'zero', NODES, 'a slot', 'S0', 68, 0, 'must' ], [ 'zero', CHAIN, 'a chunk', 'S0', 60, 0, 'must' ],
 	[ 'zero', REFINEMENT, 'a record', 'S0', 24, 0, 'may' ]);
 
 $node->safe_psql('postgres', 'SET client_min_messages = error;' . join('', map {
-	"CREATE TABLE t$_ AS TABLE template; CREATE INDEX t${_}_v ON t$_ USING hnsw (v vector_l2_ops) WITH (m = 4, ef_construction = 20);\n" } 0 .. $#cases) . 'CHECKPOINT');
+	my ($column, $ops) = $cases[$_]->[7] ? ('binary_quantize(v)::bit(24) AS v', 'bit_jaccard_ops') : ('v', 'vector_l2_ops');
+	"CREATE TABLE t$_ AS SELECT id, $column FROM template; CREATE INDEX t${_}_v ON t$_ USING hnsw (v $ops) WITH (m = 4, ef_construction = 20);\n" } 0 .. $#cases) . 'CHECKPOINT');
 is($node->psql('postgres', 'SELECT ann_index_check(oid) FROM pg_class WHERE relname ~ $$^t\d+_v$$'), 0, 'all are intact before');
 my %path = map { split /\|/ } split /\n/,
   $node->safe_psql('postgres', q{SELECT relname, pg_relation_filepath(oid) FROM pg_class WHERE relname ~ '^t\d+_v$'});
@@ -156,6 +168,12 @@ for my $i (0 .. $#cases)
 		"SELECT 'flaws', * FROM lost('t$i', '<->', (SELECT v FROM template WHERE id = 300))",
 		"INSERT INTO t$i SELECT id + 10000, v FROM template WHERE id % 30 = 3",
 		"DELETE FROM t$i WHERE id % 4 = 0; VACUUM t$i");
+	if ($cases[$i]->[7])
+	{
+		my $some = "(SELECT v FROM t$i WHERE id = 7)";
+		@uses = ($uses[0], "SELECT count(*) FROM (SELECT id FROM t$i ORDER BY v <%> $some LIMIT 10) n", "SELECT count(*) FROM (SELECT id FROM t$i ORDER BY v <%> $some) n",
+			"INSERT INTO t$i SELECT id + 10000, v FROM t$i WHERE id % 30 = 3", $uses[-1]);
+	}
 	my @codes;
 	my ($bad, $flawed) = ('', '');
 	for my $use (@uses)

@@ -30,6 +30,7 @@ TEST_P(SimdBitsTest, CountsEveryBit) {
     EXPECT_EQ(Bits().hamming(ga.data(), gb.data(), bytes), differ) << bytes;
     const ann::simd::BitCounts counts = Bits().counts(ga.data(), gb.data(), bytes);
     EXPECT_EQ(counts.both, both) << bytes;
+    EXPECT_EQ(Bits().common(ga.data(), gb.data(), bytes), both) << bytes;
     EXPECT_EQ(counts.either, either) << bytes;
   }
 }
