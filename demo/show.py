@@ -73,11 +73,12 @@ def table_lines(columns: list[str], rows: list[tuple], total: int) -> list[str]:
 
 
 def scan_nodes(plan: dict) -> list[str]:
-    """The scans of an EXPLAIN (FORMAT JSON) plan, as text EXPLAIN names them."""
+    """The scans of an EXPLAIN (FORMAT JSON) plan, as EXPLAIN names them, and their conditions."""
     found = []
     if "Relation Name" in plan:
         using = f" using {plan['Index Name']}" if "Index Name" in plan else ""
-        found.append(f"{plan['Node Type']}{using} on {plan['Relation Name']}")
+        condition = f" · {plan['Index Cond']}" if "Index Cond" in plan else ""
+        found.append(f"{plan['Node Type']}{using} on {plan['Relation Name']}{condition}")
     for child in plan.get("Plans", []):
         found += scan_nodes(child)
     return found

@@ -14,7 +14,8 @@ from binary_copy import (
 from model import DIMS
 
 INDEX = "packages_embedding_idx"
-CREATE_INDEX = f"CREATE INDEX {INDEX} ON packages USING hnsw (embedding vector_cosine_ops)"
+# Searches filter by these, so they lie beside the vector, where the extension can have them there.
+ATTRIBUTES = ("section", "installed_kb", "tags")
 TABLES = f"""
 DROP TABLE IF EXISTS demo_state, queries, dependencies, packages;
 CREATE TABLE packages (
@@ -75,12 +76,21 @@ def register_vector(conn):
     conn.adapters.register_dumper(Vector, VectorDumper)
 
 
+def index_columns(conn) -> list[str]:
+    """The columns of the index, in the terms of CREATE INDEX."""
+    several = conn.execute(
+        "SELECT pg_indexam_has_property(oid, 'can_multi_col') FROM pg_am WHERE amname = 'hnsw'"
+    ).fetchone()[0]
+    return ["embedding vector_cosine_ops", *(ATTRIBUTES if several else ())]
+
+
 def stored_fingerprint(conn) -> str | None:
     """The fingerprint of the data in the server; None unless they and the index are complete."""
     if conn.execute("SELECT to_regclass('demo_state')").fetchone()[0] is None:
         return None
     valid = conn.execute(
-        "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)", (INDEX,)
+        "SELECT indisvalid AND indnatts = %s FROM pg_index WHERE indexrelid = to_regclass(%s)",
+        (len(index_columns(conn)), INDEX),
     ).fetchone()
     row = conn.execute("SELECT fingerprint FROM demo_state").fetchone()
     return row[0] if row and valid and valid[0] else None
@@ -151,10 +161,11 @@ def load(conn, packages, embeddings, progress) -> int:
 def build_index(conn, rows: int, progress) -> int:
     """Builds the index and returns its bytes; progress(phase, done, total) is called meanwhile."""
     failure = []
+    columns = ", ".join(index_columns(conn))
 
     def build():
         try:
-            conn.execute(CREATE_INDEX)
+            conn.execute(f"CREATE INDEX {INDEX} ON packages USING hnsw ({columns})")
         except Exception as error:  # raised again below, in the caller's thread
             failure.append(error)
 

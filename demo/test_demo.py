@@ -179,12 +179,19 @@ class ShowTest(unittest.TestCase):
                     "Node Type": "Nested Loop",
                     "Plans": [
                         {"Node Type": "Seq Scan", "Relation Name": "a"},
-                        {"Node Type": "Index Scan", "Index Name": "i", "Relation Name": "b"},
+                        {
+                            "Node Type": "Index Scan",
+                            "Index Name": "i",
+                            "Relation Name": "b",
+                            "Index Cond": "(c = 1)",
+                        },
                     ],
                 }
             ],
         }
-        self.assertEqual(show.scan_nodes(plan), ["Seq Scan on a", "Index Scan using i on b"])
+        self.assertEqual(
+            show.scan_nodes(plan), ["Seq Scan on a", "Index Scan using i on b · (c = 1)"]
+        )
 
     def test_times(self):
         self.assertEqual(show.milliseconds(0.00123), "1.23 ms")

@@ -170,6 +170,16 @@ SELECT amname, amvalidate(c.oid) FROM pg_opclass c JOIN pg_am a ON a.oid = opcme
 DROP TABLE typed;
 DROP EXTENSION citext CASCADE;
 
+-- hints
+\set VERBOSITY default
+CREATE INDEX ON refused USING hnsw (v vector_l2_ops, a, a, a, a, a, a, a, a, a);
+CREATE INDEX ON refused USING ivf (v vector_l2_ops, u1, u2, u3, u4, a);
+CREATE INDEX ON refused USING ivf (v vector_l2_ops, jj);
+CREATE INDEX ON refused USING hnsw (a, v vector_l2_ops);
+CREATE INDEX ON refused USING hnsw (v vector_l2_ops, w vector_l2_ops);
+CREATE INDEX ON refused USING hnsw (v vector_l2_ops, j);
+\set VERBOSITY terse
+
 DROP TABLE operators, loosely, late, refused;
 DROP COLLATION loose;
 DROP TYPE mood;

@@ -126,6 +126,13 @@ uint8_t AttributeOf(Oid type) {
   }
 }
 
+namespace {
+
+constexpr char kTooManyHint[] =
+    "Name those that queries filter by most; the others can have indexes of their own.";
+
+}  // namespace
+
 AttributeBytes AttributesOf(Relation index) {
   AttributeBytes attributes{};
   const int columns = IndexRelationGetNumberOfKeyAttributes(index);
@@ -133,7 +140,8 @@ AttributeBytes AttributesOf(Relation index) {
     ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
                     errmsg("%s index \"%s\" cannot have more than %u columns beside the vector",
                            get_am_name(index->rd_rel->relam), RelationGetRelationName(index),
-                           format::kMaxAttributes)));
+                           format::kMaxAttributes),
+                    errhint(kTooManyHint)));
   }
   uint32_t bytes = 0;
   for (int i = 1; i < columns; ++i) {
@@ -154,7 +162,7 @@ AttributeBytes AttributesOf(Relation index) {
                     errmsg("columns beside the vector of %s index \"%s\" take more than %u bytes",
                            get_am_name(index->rd_rel->relam), RelationGetRelationName(index),
                            format::kMaxAttributeBytes),
-                    errdetail("They take %u bytes a row.", bytes)));
+                    errdetail("They take %u bytes a row.", bytes), errhint(kTooManyHint)));
   }
   attributes.count = static_cast<uint8_t>(columns - 1);
   attributes.row_bytes = static_cast<uint16_t>(bytes == 0 ? 0 : bytes + 2);

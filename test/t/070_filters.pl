@@ -128,5 +128,76 @@ for my $method (@methods)
 	judge("$method, vacuumed and filled again", 200, 0.3);
 	sql('DROP INDEX items_v');
 }
+
+# --- searches made of searches (RECIPES.md) --------------------------------------------------------------------
+# Words are what packages are tagged with, a category is a section.
+sql(q{
+ALTER TABLE items ADD COLUMN words tsvector;
+UPDATE items SET words = to_tsvector('simple', array_to_string(tags, ' '));
+CREATE INDEX items_v ON items USING hnsw (v vector_cosine_ops, section);
+CREATE INDEX items_words ON items USING gin (words);
+VACUUM ANALYZE items;
+CREATE TABLE words AS SELECT ndoc, word, row_number() OVER (ORDER BY ndoc DESC, word) - 1 AS n FROM ts_stat('SELECT words FROM items') WHERE word <> 'tag' AND ndoc >= 20;
+CREATE TABLE categories AS SELECT DISTINCT section FROM items WHERE section IS NOT NULL;
+CREATE FUNCTION hybrid(q vector, wanted text) RETURNS TABLE (id int, score float8) LANGUAGE sql VOLATILE AS $$
+WITH near AS (
+  SELECT id, row_number() OVER (ORDER BY distance, id) AS rank
+    FROM (SELECT id, v <=> q AS distance FROM items ORDER BY v <=> q LIMIT 50) n),
+matching AS (
+  SELECT id, row_number() OVER (ORDER BY relevance DESC, id) AS rank
+    FROM (SELECT id, ts_rank_cd(words, query) AS relevance FROM items, plainto_tsquery('simple', wanted) query
+           WHERE words @@ query ORDER BY relevance DESC, id LIMIT 50) m)
+SELECT id, sum(rrf_score(rank)) AS score
+  FROM (SELECT * FROM near UNION ALL SELECT * FROM matching) found
+ GROUP BY id ORDER BY score DESC, id LIMIT 10 $$;
+CREATE FUNCTION best_of_each(q vector) RETURNS TABLE (section text, id int) LANGUAGE sql VOLATILE AS $$
+SELECT c.section, near.id FROM categories c CROSS JOIN LATERAL
+  (SELECT id FROM items WHERE section = c.section ORDER BY v <=> q LIMIT 3) near $$});
+my $exactly = 'SET enable_indexscan = off; SET enable_bitmapscan = off;';
+
+# Answers of both as (query, place, id, score), by the indexes, again by another plan, and exactly.
+my $asked = 'FROM query q, words w, LATERAL hybrid(q.v, w.word) WITH ORDINALITY h (id, score, place) WHERE q.id < 40 AND w.n = q.id % (SELECT count(*) FROM words)';
+sql("CREATE TABLE fused AS SELECT q.id AS query, h.* $asked; $exactly CREATE TABLE fused_truth AS SELECT q.id AS query, h.* $asked");
+is(sql("SET enable_hashagg = off; SET enable_hashjoin = off; SELECT count(*) FROM fused FULL JOIN (SELECT q.id AS query, h.* $asked) again USING (query, id, score, place) WHERE fused IS NULL OR again IS NULL"),
+	0, 'hybrid search: the same by another plan');
+my ($fused, $ordered, $both) = split /\|/, sql(q{SELECT count(*), count(*) FILTER (WHERE score < before OR (score = before AND id > id_before)), count(*) FILTER (WHERE score > 1 / 61.0)
+FROM (SELECT *, lag(score, 1, 9) OVER w AS before, lag(id, 1, -1) OVER w AS id_before FROM fused WINDOW w AS (PARTITION BY query ORDER BY place)) f});
+is("$fused $ordered", '400 400', 'hybrid search: ten rows each, by score, equal scores by key');
+cmp_ok($both, '>', 0, "hybrid search: $both rows are in both lists");
+my $common = sql('SELECT count(*) / 400.0 FROM fused JOIN fused_truth USING (query, id)');
+cmp_ok($common, '>=', 0.95, "hybrid search: $common of the rows that exact lists give");
+cmp_ok(sql('SELECT count(*) FROM (SELECT query, score FROM fused GROUP BY 1, 2 HAVING count(*) > 1) ties'), '>', 0, 'hybrid search: some scores are equal');
+
+my $each = 'FROM query q, LATERAL best_of_each(q.v) b WHERE q.id < 20';
+like(sql("EXPLAIN (COSTS OFF) SELECT c.section, near.id FROM categories c CROSS JOIN LATERAL
+  (SELECT id FROM items WHERE section = c.section ORDER BY v <=> (SELECT v FROM query WHERE id = 1) LIMIT 3) near"),
+	qr/Nested Loop.*Seq Scan on categories.*Index Scan using items_v on items\s+Index Cond: \(section = c.section\)/s, 'best of each category: a search for each');
+sql("CREATE TABLE best AS SELECT q.id AS query, b.* $each; $exactly CREATE TABLE best_truth AS SELECT q.id AS query, b.* $each");
+is(sql('SELECT count(*) FROM (SELECT query, section, count(*) AS n FROM best GROUP BY 1, 2) b JOIN (SELECT query, section, count(*) AS n FROM best_truth GROUP BY 1, 2) t USING (query, section) WHERE b.n = t.n'),
+	sql('SELECT 20 * count(*) FROM categories'), 'best of each category: as many as there are, in each');
+$common = sql('SELECT count(*)::float8 / (SELECT count(*) FROM best_truth) FROM best JOIN best_truth USING (query, section, id)');
+cmp_ok($common, '>=', 0.95, "best of each category: $common are the right ones");
+is(sql("$exactly SELECT count(*) FROM (SELECT DISTINCT ON (query, section) query, section, id FROM (SELECT q.id AS query, i.section, i.id, i.v <=> q.v AS d FROM query q, items i WHERE q.id < 20 AND i.section IS NOT NULL) a ORDER BY query, section, d, id) first
+LEFT JOIN best_truth USING (query, section, id) WHERE best_truth IS NULL"), 0, 'best of each category: DISTINCT ON gives the first of these');
+
+# --- plans with defaults, with the attribute in the vector's index and in one of its own ------------------------
+sql('DROP INDEX items_v; ALTER TABLE items ADD COLUMN place int, ADD COLUMN beside int; UPDATE items SET place = id * 7919 % 10000, beside = id * 7919 % 10000;
+CREATE INDEX items_beside ON items (beside); VACUUM (FULL, ANALYZE) items');
+for my $method (@methods)
+{
+	sql("CREATE INDEX items_v ON items USING $method (v vector_cosine_ops, place); ANALYZE items");
+	for my $rows (10000, 1000, 100, 10, 1)
+	{
+		my $plan_of = sub { return sql("EXPLAIN (COSTS OFF) SELECT id FROM items WHERE $_[0] < $rows ORDER BY v <=> (SELECT v FROM query WHERE id = 1) LIMIT 10") };
+		my $share = $rows / 100;
+		my ($inside, $beside) = ($plan_of->('place'), $plan_of->('beside'));
+		if ($rows >= 100) { like($inside, qr/Index Scan using items_v/, "$method, $share %, in the vector's index: that is used"); }
+		else { unlike($inside, qr/Seq Scan on items/, "$method, $share %, in the vector's index: not all is read"); }
+		if ($rows == 10000) { like($beside, qr/Index Scan using items_v/, "$method, $share %, in another: the vector's index"); }
+		elsif ($rows <= 10) { like($beside, qr/Sort.*Scan (on|using) items_beside/s, "$method, $share %, in another: its rows are sorted"); }
+		else { unlike($beside, qr/Seq Scan on items/, "$method, $share %, in another: not all is read"); }
+	}
+	sql('DROP INDEX items_v');
+}
 $node->stop;
 done_testing();
