@@ -5,6 +5,7 @@
   bench.py load | truth | build | sweep | plot     up to that step
   bench.py cold  --restart COMMAND                 the first query with nothing in memory
   bench.py churn                                   what writes cost and leave behind
+  bench.py filtered | tenants                      searches with a condition on other columns
 
 Measurements are lines of JSON in RESULTS/measurements.jsonl; `plot` makes table and pictures of
 them. `run` starts that file anew; the others append, and the last line about a thing counts.
@@ -25,6 +26,8 @@ import churn
 import churn_report
 import cold
 import dataset
+import filtered
+import filtered_report
 import report
 import server
 from contenders import read_contenders
@@ -68,7 +71,10 @@ class Bench:
         self.results = Results(folder, "measurements.jsonl", SWEEP_KEY, fresh=args.step == "run")
         self.churned = Results(folder, "churn.jsonl", churn_report.KEY,
                                fresh=args.step == "churn")
-        self.contenders = read_contenders(args.contenders, args.only, args.step == "churn")
+        self.filtered_results = Results(folder, "filtered.jsonl", filtered_report.KEY, fresh=False)
+        self.contenders = read_contenders(
+            args.contenders, args.only, args.step == "churn",
+            "filtered" if args.step in ("filtered", "tenants") else "contender")
 
     def session(self, contender, data):
         own = dict(self.args.contender_dsn).get(contender.name) or contender.dsn
@@ -145,16 +151,32 @@ class Bench:
                              **rounded(cold.measure(session, settings, k, args.cold_queries,
                                                     args.restart)))
 
+    def filtered(self):
+        self.together(self.data, lambda sessions: self.with_conditions(sessions).run(),
+                      self.filtered_results)
+
+    def tenants(self):
+        self.together(self.data, lambda sessions: self.with_conditions(sessions).tenants(),
+                      self.filtered_results)
+
+    def with_conditions(self, sessions):
+        return filtered.Filtered(self.args, self.data, sessions, self.filtered_results.add,
+                                 self.progress)
+
     def churn(self):
-        """All contenders in one go, since they take turns."""
         data = churn.shuffled(self.data)
+        self.together(data, lambda sessions: churn.Churn(
+            self.args, data, sessions, self.truth, self.churned.add).run(self.args.parts),
+            self.churned)
+
+    def together(self, data, run, results):
+        """All contenders in one go, since they take turns."""
         opened = [self.session(contender, data) for contender in self.contenders]
         try:
             sessions = [session for session in opened if self.can_run(session)]
             for session in sessions:
-                self.add_conditions(session, self.churned)
-            churn.Churn(self.args, data, sessions, self.truth, self.churned.add).run(
-                self.args.parts)
+                self.add_conditions(session, results)
+            run(sessions)
         except psycopg.Error as error:
             raise SystemExit(str(error)) from None
         finally:
@@ -176,6 +198,8 @@ class Bench:
             self.show(self.results, report, "table.md")
         if self.churned.path.exists():
             self.show(self.churned, churn_report, "churn.md")
+        if self.filtered_results.path.exists():
+            self.show(self.filtered_results, filtered_report, "filtered.md")
 
     def show(self, results, made_by, name):
         records = results.records()
@@ -207,7 +231,7 @@ def parse_args(argv):
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("step", choices=("run", "load", "truth", "build", "sweep", "cold",
-                                         "churn", "plot"))
+                                         "churn", "filtered", "tenants", "plot"))
     add = parser.add_argument_group("what").add_argument
     add("--data", default=os.environ.get("ANN_BENCH_DATA", DEFAULT_DATA),
         help="folder with base.npy and query.npy (or ANN_BENCH_DATA; default test/data)")
@@ -241,6 +265,14 @@ def parse_args(argv):
     add("--writes", type=int, default=4000, help="rows of one timed run of single-row writes")
     add("--rounds", type=int, default=10, help="of delete, vacuum and insert")
     add("--ef", nargs="+", default=["40", "100"], help="at which recall is compared")
+    add = parser.add_argument_group("filtered").add_argument
+    add("--shares", type=float, nargs="+", default=filtered.SHARES, help="of the rows that pass")
+    add("--kinds", nargs="+", help="only these conditions")
+    add("--asked", type=int, default=100, help="queries")
+    add("--seconds-each", type=float, default=10,
+        help="of a round, after which queries are left out")
+    add("--tenant-ranks", type=int, nargs="+", default=filtered.TENANT_RANKS,
+        help="the n-th largest tenants")
     args = parser.parse_args(argv)
     if args.step == "cold" and not args.restart:
         parser.error("cold needs --restart")
@@ -256,9 +288,9 @@ def main(argv=None):
         bench.truth()
     if args.step in steps:
         bench.each(steps[args.step])
-    if args.step == "churn":
-        bench.churn()
-    if args.step in ("plot", "run", "cold", "churn"):
+    if args.step in ("churn", "filtered", "tenants"):
+        getattr(bench, args.step)()
+    if args.step in ("plot", "run", "cold", "churn", "filtered", "tenants"):
         bench.plot()
 
 

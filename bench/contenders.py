@@ -22,14 +22,16 @@ class Contender:
     churn: bool = False                        # takes part in churn when no names are given
     looks: list = field(default_factory=list)  # values that churn looks with, for those of --ef
     insert_goal: float = 5                     # single-row inserts, as a multiple of the first's
+    attributes: str = ""                       # of `filtered`: index's "columns", "btree", "both"
+    group: str = ""                            # those of one group share a table of `filtered`
 
     def settings_for(self, value):
         return dict(self.also) if value == UNSET else {**self.also, self.setting: value}
 
 
-def read_contenders(path, wanted, churn_only=False):
-    """Those that are wanted, in that order; without names all of the file, or all for churn."""
-    entries = tomllib.loads(Path(path).read_text())["contender"]
+def read_contenders(path, wanted, churn_only=False, kind="contender"):
+    """Those that are wanted, in that order; without names all of the kind, or all for churn."""
+    entries = tomllib.loads(Path(path).read_text())[kind]
     known = {entry["name"]: Contender(**entry) for entry in entries}
     unknown = set(wanted) - set(known)
     if unknown:

@@ -132,10 +132,11 @@ class Session:
             self.set_comment("INDEX", self.index, dict(made_from, **costs))
         return dict(made_from, **costs, **self.sizes())
 
-    def index_sql(self, rows):
+    def index_sql(self, rows, attributes=""):
         l2 = self.data.metric == "l2"
         return self.contender.index.format(
-            index=self.index, table=self.table, opclass=self.data.opclass(self.contender.type),
+            index=self.index, table=self.table,
+            opclass=self.data.opclass(self.contender.type) + attributes,
             lists=max(1, rows // self.contender.rows_per_list),
             l2=str(l2).lower(), sphere=str(not l2).lower())
 
@@ -286,22 +287,28 @@ def ask_one(connection, sql, query):
 
 
 def cpu_a_query(connection, sql, queries):
-    """The backend's CPU milliseconds a query; None where its process cannot be seen.
+    """The backend's CPU milliseconds a query; None where its process cannot be seen."""
+    clock = cpu_clock(connection)
+    for query in queries[:CPU_WARM_UP]:
+        ask_one(connection, sql, query)
+    start = clock()
+    if start is None:
+        return None
+    for query in queries:
+        ask_one(connection, sql, query)
+    return round((clock() - start) / len(queries), 4)
+
+
+def cpu_clock(connection):
+    """A function that tells the milliseconds of CPU time that the backend has had, None where its
+    process cannot be seen.
 
     Waiting for a busy machine is not in it, so it can be compared where QPS cannot.
     """
-    if not connection.info.host.startswith("/"):
-        return None
-    clock = Path(f"/proc/{connection.info.backend_pid}/schedstat")
-    try:
-        for query in queries[:CPU_WARM_UP]:
-            ask_one(connection, sql, query)
-        start = int(clock.read_text().split()[0])
-        for query in queries:
-            ask_one(connection, sql, query)
-        return round((int(clock.read_text().split()[0]) - start) / 1e6 / len(queries), 4)
-    except OSError:
-        return None
+    path = Path(f"/proc/{connection.info.backend_pid}/schedstat")
+    if not connection.info.host.startswith("/") or not path.exists():
+        return lambda: None
+    return lambda: int(path.read_text().split()[0]) / 1e6
 
 
 def copy_rows(rows, first_id, element):

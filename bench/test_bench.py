@@ -1,5 +1,6 @@
 """Tests of the figures: truth against a plain loop, hits, interpolation, ratios, the tables; who is
-measured; runs of pages; of churn also which rows live, WAL records, targets."""
+measured; runs of pages; of churn also which rows live, WAL records, targets; of conditions which rows
+pass, their truth, what is chosen and shown."""
 import importlib.util
 import sys
 import tempfile
@@ -14,6 +15,8 @@ import churn_report
 import cold
 import contenders
 import dataset
+import filtered
+import filtered_report
 import process
 import report
 import server
@@ -435,6 +438,145 @@ class ChurnReportTest(unittest.TestCase):
             paths = churn_report.plot(conditions + self.RECORDS, Path(folder))
             self.assertEqual([path.name for path in paths], ["churn.png"])
             self.assertTrue(paths[0].read_bytes().startswith(b"\x89PNG"))
+
+
+class AttributesTest(unittest.TestCase):
+    ROWS = 2000
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        random = np.random.default_rng(5)
+        base = (random.normal(size=(self.ROWS, 4)) * (1, 9, 1, 1)).astype(np.float32)
+        write_set(folder.name, base, base[:20] + np.float32(0.1))
+        own = np.full((self.ROWS, 5), -1, np.int32)
+        own[:, 0] = np.arange(self.ROWS) % 10       # a tenth each
+        own[:, 1] = random.permutation(self.ROWS)
+        own[:20, 3], own[20:40, 4] = 7, 7           # a tag that a fiftieth has, in either place
+        np.save(Path(folder.name) / "attributes.npy", own)
+        self.data = dataset.open_dataset(folder.name, "l2")
+        self.attributes = filtered.Attributes(self.data, folder.name)
+        self.conditions = {condition.name: condition
+                           for condition in self.attributes.conditions((1, 0.1, 0.02))}
+
+    def test_as_many_pass_as_are_wanted(self):
+        for kind in ("uncorrelated", "correlated", "anti-correlated", "size"):
+            for share in (0.1, 0.02):
+                for query in range(20):
+                    passing = self.conditions[f"{kind} {share}"].mask(query).mean()
+                    self.assertAlmostEqual(passing, share, delta=0.001)
+
+    def test_sql_says_what_the_mask_does(self):
+        for kind, column in (("uncorrelated", "spread"), ("correlated", "along"),
+                             ("anti-correlated", "along")):
+            values = getattr(self.attributes, column)
+            for query in range(20):
+                condition = self.conditions[f"{kind} 0.1"]
+                name, between, low, _, high = condition.sql(query).split()
+                self.assertEqual((name, between), (column, "BETWEEN"))
+                expected = (values >= int(low)) & (values <= int(high))
+                self.assertTrue((condition.mask(query) == expected).all())
+
+    def test_windows_about_the_query_hold_near_rows_and_those_at_the_end_far_ones(self):
+        truth = dataset.compute_truth(self.data, 10, quiet)
+        for kind, low, high in (("correlated", 0.6, 1), ("anti-correlated", 0, 0.05)):
+            mask = self.conditions[f"{kind} 0.1"].mask
+            share = np.mean([mask(query)[truth.ids[query]].mean() for query in range(20)])
+            self.assertTrue(low <= share <= high, (kind, share))
+
+    def test_values_of_the_sets_own_are_taken_where_their_share_is_near(self):
+        self.assertEqual(self.conditions["section 0.1"].mask(0).sum(), self.ROWS / 10)
+        self.assertNotIn("section 0.02", self.conditions)
+        self.assertEqual(self.conditions["tags 0.02"].sql(0), "tags @> '{7}'::int[]")
+        self.assertEqual(self.conditions["tags 0.02"].mask(0).sum(), 40)
+
+    def test_truth_is_that_of_the_rows_that_pass(self):
+        condition = self.conditions["uncorrelated 0.02"]
+        truth, = filtered.truths_of(self.data, [condition], 5, 10, quiet)
+        for query in range(5):
+            passing = np.flatnonzero(condition.mask(query))
+            exact = dataset.exact_distances(self.data.base[passing], self.data.query[query], "l2")
+            nearest = passing[np.argsort(exact)]
+            self.assertEqual(truth.hits(self.data, query, nearest[:10]), 10)
+            self.assertEqual(truth.hits(self.data, query, nearest[5:15]), 5)
+            self.assertEqual(truth.hits(self.data, query, []), 0)
+
+    def test_fewer_rows_than_k_may_pass(self):
+        few = filtered.fixed("few", 0, "", np.arange(self.ROWS) < 3)
+        none = filtered.fixed("none", 0, "", np.zeros(self.ROWS, bool))
+        truths = filtered.truths_of(self.data, [few, none], 1, 10, quiet)
+        self.assertEqual([truth.counts for truth in truths], [[3], [0]])
+        self.assertEqual(truths[0].hits(self.data, 0, [0, 1, 2]), 3)
+
+    def test_tenants_are_of_skewed_sizes(self):
+        sizes = np.bincount(filtered.zipf_tenants(200_000))
+        self.assertEqual((sizes[0], len(sizes) - 1 <= filtered.TENANTS), (0, True))
+        self.assertAlmostEqual(sizes[1] / sizes[10], 10, delta=1)
+
+
+class ConditionContendersTest(unittest.TestCase):
+    def test_each_says_how_columns_are_indexed_and_what_it_shares(self):
+        path = Path(__file__).resolve().parent / "contenders.toml"
+        entries = contenders.read_contenders(path, [], kind="filtered")
+        groups = {}
+        for entry in entries:
+            self.assertIn(entry.attributes, ("columns", "btree", "both"))
+            made_of = (entry.index, entry.attributes)
+            self.assertEqual(groups.setdefault((entry.database, entry.group), made_of), made_of)
+        self.assertIn("", {entry.index for entry in entries})
+
+
+class ChoiceTest(unittest.TestCase):
+    def test_the_cheapest_that_is_good_enough_is_taken(self):
+        def found(recall, short, cpu_ms):
+            return {"recall": recall, "short": short, "cpu_ms": cpu_ms}
+        fast, right, dear = found(0.9, 0, 1), found(0.96, 0, 2), found(0.99, 0, 3)
+        lacking = found(0.97, 2, 1)
+        tried = [("fast", fast), ("right", right), ("dear", dear), ("lacking", lacking)]
+        self.assertEqual(filtered.cheapest(tried)[0], "right")
+        self.assertEqual(filtered.cheapest(tried[:1] + tried[3:])[0], "lacking")
+
+
+def filtered_row(contender, kind, share, cpu_ms, recall=1.0, short=0):
+    return {"step": "filtered", "contender": contender, "kind": kind, "share": share,
+            "passing": share, "setting": "ef", "queries": 9, "recall": recall, "short": short,
+            "cpu_ms": cpu_ms, "p50_ms": 1.0, "p99_ms": 2.0, "buffers": 7, "plan": "idx"}
+
+
+class FilteredReportTest(unittest.TestCase):
+    ROWS = [{"step": "conditions", "contender": "a", "data": "set", "rows": 9, "dims": 3,
+             "metric": "l2", "machine": "m", "load": "1", "repeats": 1, "seconds": 1,
+             "settings": {}},
+            filtered_row("a", "none", 1, 2.0), filtered_row("b", "none", 1, 1.0),
+            filtered_row("a", "size", 0.1, 8.0), filtered_row("b", "size", 0.1, 5.0, 0.9),
+            filtered_row("b", "size", 0.01, 5.0, 1.0, 3)]
+
+    def test_costs_stand_side_by_side_and_what_falls_short_is_bold(self):
+        lines = filtered_report.costs_table(self.ROWS[1:]).splitlines()[2:]
+        self.assertEqual(lines, ["| none | 100 % | 2.00 (1.000) | 1.00 (1.000) |",
+                                 "| size | 10 % | 8.00 (1.000) | **5.00 (0.900)** |",
+                                 "| size | 1 % | – | **5.00 (1.000)** |"])
+
+    def test_what_is_left_of_the_speed_is_told(self):
+        lines = filtered_report.details_table(self.ROWS[1:]).splitlines()
+        self.assertIn("| 8.000 | 1/4.0 |", lines[4])
+        self.assertIn("| 5.000 | 1/5.0 |", lines[5])
+
+    def test_tenants_stand_beside_themselves_alone(self):
+        row = {"step": "tenant", "contender": "a", "share": 3, "rows": 50, "recall": 1.0,
+               "buffers": 4, "plan": "idx"}
+        figures = ("p50_cpu_ms", "p99_cpu_ms", "p50_ms", "p99_ms")
+        line = filtered_report.tenants_table([
+            {**row, "kind": "together", **dict.fromkeys(figures, 3.0)},
+            {**row, "kind": "alone", **dict.fromkeys(figures, 2.0)}]).splitlines()[2]
+        self.assertIn("| a | 3 | 50 | 2.000 | 3.000 | 1.5 |", line)
+
+    def test_page_and_picture(self):
+        text = filtered_report.markdown(self.ROWS)
+        self.assertEqual(text.count("| b | ef |"), 3)
+        with tempfile.TemporaryDirectory() as folder:
+            paths = filtered_report.plot(self.ROWS, Path(folder))
+            self.assertEqual([path.name for path in paths if path.exists()], ["filtered.png"])
 
 
 if __name__ == "__main__":
