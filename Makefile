@@ -43,6 +43,7 @@ all install: $(INSTALL_SQL)
 $(INSTALL_SQL): $(sort $(wildcard sql/ann/*.sql))
 	@for part in $^; do cat $$part && echo; done >$@.new && mv $@.new $@
 
+include shim/shim.mk
 include test/test.mk
 include demo/demo.mk
 include bench/bench.mk
@@ -51,6 +52,7 @@ include bench/bench.mk
 help:
 	@echo "make            build the extension"
 	@echo "make install    install it into the server that $(PG_CONFIG) names"
+	@echo "make install-shim  the same as an extension named vector; make uninstall-shim"
 	@echo "make deps       install what building and testing need (as root; else prints how)"
 	@echo "make demo       semantic search over this machine's package catalogue"
 	@echo "make test       all tests, on a private server"

@@ -6,6 +6,8 @@
 
 #include "am/attributes.hpp"
 
+#include "pg/entry.hpp"
+
 extern "C" {
 Datum ann_vector_l2_distance(PG_FUNCTION_ARGS);
 Datum ann_vector_l2_squared_distance(PG_FUNCTION_ARGS);
@@ -153,6 +155,7 @@ class Validator {
     if (entry->amproclefttype != entry->amprocrighttype) {
       Complain(format_procedure(entry->amproc), "support function", "different input types");
     }
+    if (entry->amprocnum > kNormFunction && entry->amprocnum <= kNumSupportFunctions) return;
     bool known = true;
     switch (entry->amprocnum) {
       case kDistanceFunction:
@@ -322,3 +325,12 @@ bool Validate(Oid opclass) { return ValidateClass(opclass, false); }
 bool ValidateOfLists(Oid opclass) { return ValidateClass(opclass, true); }
 
 }  // namespace ann::am
+
+// Stands behind the support functions that only pgvector's own index code calls.
+ANN_FUNCTION(ann_pgvector_support)
+{
+  ereport(ERROR,
+          (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+           errmsg("function %s is not to be called", format_procedure(fcinfo->flinfo->fn_oid))));
+  PG_RETURN_NULL();
+}

@@ -11,7 +11,9 @@
 namespace ann::am {
 
 inline constexpr int kOrderStrategy = 1, kWithinStrategy = 2;
-inline constexpr int kDistanceFunction = 1, kNormFunction = 2, kNumSupportFunctions = 2;
+inline constexpr int kDistanceFunction = 1, kNormFunction = 2;
+// Classes that pgvector has made (shim/README.md) have functions up to 5, too; they are not called.
+inline constexpr int kNumSupportFunctions = 5;
 
 // What the column of an index holds.
 enum class ColumnType : uint8_t { kVector, kHalfVector, kBit };

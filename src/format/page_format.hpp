@@ -14,6 +14,8 @@ inline constexpr uint32_t kPageHeaderBytes = 24;
 inline constexpr uint16_t kFormatVersion = 2;
 inline constexpr uint16_t kMinReadableVersion = 1;
 inline constexpr uint16_t kPageId = 0xFFA1;
+// What pgvector's hnsw and ivfflat pages have in its place.
+inline constexpr uint16_t kPgvectorHnswPageId = 0xFF90, kPgvectorIvfflatPageId = 0xFF84;
 
 enum class PageKind : uint16_t {
   kMeta = 1,  // of any access method

@@ -109,6 +109,7 @@ class Checker {
     std::memcpy(image, BufferGetPage(buffer), format::kPageSize);
     UnlockReleaseBuffer(buffer);
     if (pg::IsBlank(image)) return false;
+    pg::RefusePgvector(index_, block, image);
     const PageHeader header = reinterpret_cast<PageHeader>(image);
     const format::PageTail* tail = pg::TailOf(image);
     if (header->pd_special != format::kPageSize - sizeof(format::PageTail) ||

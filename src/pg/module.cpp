@@ -24,7 +24,23 @@ void InstallPlannerHook();
 }
 }  // namespace ann
 
+namespace {
+
+// pgvector's library defines settings of the same names, in sessions that used a database before it
+// was switched to ann (shim/README.md).
+void RefuseBesidePgvector() {
+  constexpr const char* kSetting = "ivfflat.probes";
+  if (GetConfigOption(kSetting, true, false) == nullptr) return;
+  if ((GetConfigOptionFlags(kSetting, true) & GUC_CUSTOM_PLACEHOLDER) != 0) return;
+  ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                  errmsg("this session has loaded pgvector's library, and cannot load ann's, too"),
+                  errhint("Connect again.")));
+}
+
+}  // namespace
+
 void _PG_init(void) {
+  RefuseBesidePgvector();
   ann::simd::InitKernels();
   ann::pg::DefineSettings();
   ann::pg::InstallQueryHook();

@@ -16,7 +16,19 @@ void ReportCorrupted(Relation index, BlockNumber block, const char* what) {
   pg_unreachable();
 }
 
+void RefusePgvector(Relation index, BlockNumber block, const char* page) {
+  const uint16_t id = TailOf(page)->page_id;
+  if (block != 0) return;
+  if (id != format::kPgvectorHnswPageId && id != format::kPgvectorIvfflatPageId) return;
+  ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                  errmsg("index \"%s\" was built by pgvector, and ann cannot read it",
+                         RelationGetRelationName(index)),
+                  errhint("REINDEX INDEX \"%s\" builds it anew from the table.",
+                          RelationGetRelationName(index))));
+}
+
 void CheckPage(Relation index, const PageRef& ref) {
+  RefusePgvector(index, ref.block, ref.page);
   const PageHeader header = reinterpret_cast<PageHeader>(ref.page);
   if (header->pd_special != format::kPageSize - sizeof(PageTail) ||
       header->pd_upper != header->pd_special || PageGetPageSize(ref.page) != format::kPageSize) {

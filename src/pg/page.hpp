@@ -44,6 +44,9 @@ void Release(const PageRef& page);
 // Checks header and tail of a page in a buffer that the caller has pinned and locked.
 // Errors: ERRCODE_INDEX_CORRUPTED.
 void CheckPage(Relation index, const PageRef& page);
+// An index that was there when its database was switched from pgvector to ann (shim/README.md) says
+// so by its first page. Errors: 55000.
+void RefusePgvector(Relation index, BlockNumber block, const char* page);
 
 // Empty page of `kind`, its slot area `body_bytes` long.
 void InitPage(char* page, format::PageKind kind, uint32_t body_bytes);
