@@ -212,7 +212,9 @@ void ExpectAsRead(const Filter& filter, std::vector<Plain>& conditions, const Ar
                                       [&](const Plain& plain) { return plain.Passes(row); });
       // A filter that no row passes needs no marks either.
       const bool marked = row.marks != 0 && !filter.never();
-      if (filter.never()) ASSERT_FALSE(passes);
+      if (filter.never()) {
+        ASSERT_FALSE(passes);
+      }
       wanted |= uint32_t{passes || marked} << i;
       ASSERT_EQ(filter.TestValues(area.bytes.data(), area.capacity, first + i), passes);
       ASSERT_EQ(filter.Test(area.bytes.data(), area.capacity, first + i), passes || marked);
