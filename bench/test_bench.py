@@ -571,6 +571,7 @@ class FilteredReportTest(unittest.TestCase):
             {**row, "kind": "alone", **dict.fromkeys(figures, 2.0)}]).splitlines()[2]
         self.assertIn("| a | 3 | 50 | 2.000 | 3.000 | 1.5 |", line)
 
+    @unittest.skipUnless(importlib.util.find_spec("matplotlib"), "needs matplotlib")
     def test_page_and_picture(self):
         text = filtered_report.markdown(self.ROWS)
         self.assertEqual(text.count("| b | ef |"), 3)
