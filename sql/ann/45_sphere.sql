@@ -19,8 +19,9 @@ CREATE FUNCTION sphere(text, double precision) RETURNS sphere_vector
   LANGUAGE SQL IMMUTABLE STRICT PARALLEL SAFE COST 1 RETURN sphere($1::vector, $2);
 COMMENT ON FUNCTION sphere(text, double precision) IS 'sphere of a center, a literal, and a radius';
 
+-- The cast is written as its function: pg_upgrade restores functions before casts.
 CREATE FUNCTION sphere_vector_to_sphere_halfvec(sphere_vector) RETURNS sphere_halfvec
-  LANGUAGE SQL IMMUTABLE STRICT PARALLEL SAFE COST 1 RETURN sphere($1.center::halfvec, $1.radius);
+  LANGUAGE SQL IMMUTABLE STRICT PARALLEL SAFE COST 1 RETURN sphere(vector_to_halfvec($1.center, -1, true), $1.radius);
 COMMENT ON FUNCTION sphere_vector_to_sphere_halfvec(sphere_vector) IS 'sphere of halfvecs around the same center';
 
 CREATE CAST (sphere_vector AS sphere_halfvec) WITH FUNCTION sphere_vector_to_sphere_halfvec(sphere_vector) AS IMPLICIT;

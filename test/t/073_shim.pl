@@ -54,7 +54,7 @@ for my $line (split(/^/, $sql))
 	$statement .= $line;
 	next if $line !~ /;$/ || (() = $statement =~ /\$\$/g) % 2;
 	$standin .= $statement
-	  unless $statement =~ /^\s*(DO|COMMENT|REVOKE)\b|sphere|hash|jsonb|text\[\]|\bivf\b|rrf_|recommend_|mmr\(|FUNCTION (ann_(?!hnsw|ivfflat)|\w+_(subscript|sum)\()|FUNCTION vector_dims\(sparsevec/;
+	  unless $statement =~ /^\s*(DO|COMMENT|REVOKE)\b|sphere|hash|jsonb|text\[\]|\bivf\b|rrf_|recommend_|mmr\(|FUNCTION (ann_(?!hnsw|ivfflat)|\w+_(subscript|sum)\()|FUNCTION vector_dims\(sparsevec|AGGREGATE (sum|avg)\(sparsevec/;
 	$statement = '';
 }
 $standin =~ s/ann_(hnsw|ivfflat)_handler(?!')/$1handler/g;
