@@ -9,7 +9,8 @@ DECLARE
 BEGIN
   FOR line IN EXECUTE 'EXPLAIN (COSTS OFF) ' || query LOOP
     IF line ~ '(Scan|Join|Loop|Limit|Order By|Index Cond)' THEN
-      RETURN NEXT regexp_replace(line, '->  ', '');
+      -- As PostgreSQL 17 and later name it
+      RETURN NEXT regexp_replace(regexp_replace(line, '->  ', ''), '\(InitPlan 1\)\.col1', '$0');
     END IF;
   END LOOP;
 END $$;

@@ -21,7 +21,7 @@ int DimsOf(Relation index) {
   }
   const int dims = TupleDescAttr(RelationGetDescr(index), 0)->atttypmod;
   if (dims < 0) {
-    const char* type = format_type_be(TupleDescAttr(RelationGetDescr(index), 0)->atttypid);
+    const char* type = pg::TypeName(TupleDescAttr(RelationGetDescr(index), 0)->atttypid);
     ereport(
         ERROR,
         (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("column does not have dimensions"),

@@ -178,7 +178,7 @@ class Reader {
     if (n == 1) return found;
     Fail(n == 0 ? ERRCODE_UNDEFINED_COLUMN : ERRCODE_AMBIGUOUS_COLUMN,
          psprintf("Table \"%s\" has %d columns of type %s.", RelationGetRelationName(rel), n,
-                  format_type_be(type)),
+                  pg::TypeName(type)),
          "It must have one, of any name.");
     return 0;
   }

@@ -34,6 +34,16 @@ inline bool TagIs(const BufferTag& tag, const RelationFile& file, ForkNumber for
 #endif
 }
 
+// A type's name for a message, without its schema: from PostgreSQL 17 on an index is built with a
+// search_path that does not have it.
+inline const char* TypeName(Oid type) {
+  HeapTuple tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
+  if (!HeapTupleIsValid(tuple)) elog(ERROR, "cache lookup failed for type %u", type);
+  const char* name = pstrdup(NameStr(reinterpret_cast<Form_pg_type>(GETSTRUCT(tuple))->typname));
+  ReleaseSysCache(tuple);
+  return name;
+}
+
 // Whether somebody may be changing the page. The bit is the server's own business: 24 up to
 // PostgreSQL 17, then 18; holders that share, fewer than 2^18, are counted below.
 inline bool IsExclusivelyLocked(BufferDesc* descriptor) {
