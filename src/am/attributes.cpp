@@ -171,6 +171,25 @@ AttributeBytes AttributesOf(Relation index) {
 
 // --- values --------------------------------------------------------------------------------------
 
+bool MayIdentify(Relation index) {
+  if (IndexRelationGetNumberOfKeyAttributes(index) < 2) return false;
+  switch (index->rd_opcintype[1]) {
+    case BOOLOID:
+    case ANYENUMOID:
+    case ANYARRAYOID:
+    case FLOAT4OID:
+    case FLOAT8OID:
+    case NUMERICOID:
+    case DATEOID:
+    case TIMEOID:
+    case TIMESTAMPOID:
+    case TIMESTAMPTZOID:
+      return false;
+    default:
+      return true;
+  }
+}
+
 AttributeEncoder::AttributeEncoder(Relation index, MemoryContext context)
     : layout_(AttributesOf(index).of) {
   for (uint32_t i = 0; i < layout_.count(); ++i) {

@@ -33,6 +33,10 @@ struct AttributeBytes {
 };
 AttributeBytes AttributesOf(Relation index);
 
+// Whether rows may be looked up by a single value of the first attribute: none of a few, and none
+// that is measured rather than given.
+bool MayIdentify(Relation index);
+
 // What encoding a row's attributes needs of the server, looked up once. Lives as long as `index`
 // is open, at most.
 class AttributeEncoder {

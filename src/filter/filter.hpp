@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
 #include <type_traits>
 
 #include "filter/area.hpp"
@@ -30,6 +31,15 @@ class Filter {
   // All rows pass.
   bool empty() const { return !never_ && asked_ == 0; }
   const AreaLayout& layout() const { return layout_; }
+
+  // The values that an attribute must have one of, in order; none: there are others, or none at
+  // all.
+  std::span<const Value> ValuesOf(uint32_t attribute) const {
+    const Condition& condition = conditions_[attribute];
+    if (never_ || (asked_ >> attribute & 1) == 0 || condition.nulls != Nulls::kNone) return {};
+    if (condition.in != nullptr) return {condition.in, condition.in_count};
+    return {&condition.low, condition.low == condition.high ? 1u : 0u};
+  }
 
   // Calls visit(data, bytes) for what the tests read of an area.
   template <class Visit>

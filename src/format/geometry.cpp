@@ -136,7 +136,7 @@ bool MaySlotsEndAt(const Meta& meta, PageKind kind, const char* page, uint32_t l
 }
 
 Geometry::Geometry(const Meta& meta)
-    : first_stripe_(1u + 2u * meta.mean_pages),
+    : first_stripe_(1u + 2u * meta.mean_pages + meta.posting_pages),
       stripe_pages_(uint32_t{meta.node_pages} + meta.refinement_pages + meta.column_pages),
       column_pages_(meta.column_pages),
       refinements_per_page_(meta.refinements_per_page),

@@ -71,6 +71,24 @@ struct ChainChunk {
 // Then come the attributes of these rows, in an area of kChunkTids.
 static_assert(sizeof(ChainChunk) == 60 && offsetof(ChainChunk, tids) == 12);
 
+// A page of postings: nodes by the hash of the first attribute's value. Free when it has no slots.
+struct PostingsHead {
+  uint32_t first_slot;
+  uint32_t end_slot;
+  uint32_t next;  // block of the next page of these slots, or 0
+  uint32_t count;
+};
+struct Posting {
+  uint32_t hash;
+  NodeId node;
+};
+inline constexpr uint32_t kPostingsPerPage = (kPageBody - sizeof(PostingsHead)) / sizeof(Posting);
+// Of the directory: blocks of postings' first pages.
+inline constexpr uint32_t kPostingSlotsPerPage = kPageBody / sizeof(uint32_t);
+inline constexpr uint32_t kMaxPostingPages = 64;
+static_assert(sizeof(PostingsHead) == 16 && offsetof(PostingsHead, next) == 8 &&
+              sizeof(Posting) == 8 && offsetof(Posting, node) == 4 && kPostingsPerPage == 1018);
+
 // Block 0. All up to `seed` is frozen when the index is built.
 struct Meta {
   uint32_t magic;
@@ -109,17 +127,21 @@ struct Meta {
   uint32_t entry_level;
   uint32_t upper_hint;  // blocks that may have room, or 0
   uint32_t chain_hint;
-  uint32_t spare_hint;  // the first spare block of an auxiliary stripe, or 0
-  uint32_t recentring;  // 1: codes of epoch - 1 may be left
-  uint64_t node_count;  // as of the last build or vacuum
+  uint32_t spare_hint;     // the first spare block of an auxiliary stripe, or 0
+  uint16_t recentring;     // 1: codes of epoch - 1 may be left
+  uint16_t posting_pages;  // of the directory of postings; 0: the index has none. Frozen
+  uint32_t node_count;     // as of the last build or vacuum
+  uint32_t posting_hint;   // block of a page of postings that may be free, or 0
   uint64_t row_count;
   uint64_t mean_rows;  // that the mean of the epoch stands for
 };
 static_assert(sizeof(Meta) == 136 && alignof(Meta) == 8);
 static_assert(offsetof(Meta, dims) == 16 && offsetof(Meta, attributes) == 44 &&
               offsetof(Meta, seed) == 56 && offsetof(Meta, entry) == 88 &&
-              offsetof(Meta, node_count) == 112);
+              offsetof(Meta, recentring) == 108 && offsetof(Meta, posting_pages) == 110 &&
+              offsetof(Meta, node_count) == 112 && offsetof(Meta, posting_hint) == 116);
 
-static_assert(kOnDisk<NodeSlot> && kOnDisk<UpperSlot> && kOnDisk<ChainChunk> && kOnDisk<Meta>);
+static_assert(kOnDisk<NodeSlot> && kOnDisk<UpperSlot> && kOnDisk<ChainChunk> && kOnDisk<Meta> &&
+              kOnDisk<PostingsHead> && kOnDisk<Posting>);
 
 }  // namespace ann::format

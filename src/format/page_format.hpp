@@ -11,7 +11,7 @@ namespace ann::format {
 inline constexpr uint32_t kPageSize = 8192;
 inline constexpr uint32_t kPageHeaderBytes = 24;
 
-inline constexpr uint16_t kFormatVersion = 2;
+inline constexpr uint16_t kFormatVersion = 3;
 inline constexpr uint16_t kMinReadableVersion = 1;
 inline constexpr uint16_t kPageId = 0xFFA1;
 // What pgvector's hnsw and ivfflat pages have in its place.
@@ -28,6 +28,8 @@ enum class PageKind : uint16_t {
   kMean = 7,
   // A block of an auxiliary stripe that holds nothing yet.
   kSpare = 8,
+  kPostings = 9,
+  kPostingSlots = 10,
   // ivf
   kFrame = 16,
   kDirectory = 17,

@@ -20,6 +20,7 @@
 #include "hnsw/hnsw_calibrate.hpp"
 #include "hnsw/hnsw_index.hpp"
 #include "hnsw/hnsw_insert.hpp"
+#include "hnsw/hnsw_postings.hpp"
 #include "hnsw/hnsw_recentre.hpp"
 #include "hnsw/hnsw_space.hpp"
 
@@ -37,6 +38,8 @@ using Alloc = pg::PgAllocator<std::byte>;
 using Graph = graph::MemoryGraph<Alloc>;
 
 constexpr uint32_t kSampleRows = 10000;
+// Postings of a page that is written; the others are for inserts.
+constexpr uint32_t kLeafFill = format::kPostingsPerPage * 4 / 5;
 
 struct BuildState {
   Relation heap;
@@ -49,6 +52,8 @@ struct BuildState {
   double* sums;  // of the sample
   double* squares;
   uint64_t sampled;
+  uint64_t sampled_blocks;
+  VecOf<uint32_t, Alloc>* sampled_values;  // hashes of the first attribute's
   IndexView* view;
   Graph* graph;
   am::AttributeEncoder* encoder;  // null: there are no attributes
@@ -74,23 +79,31 @@ double Norm(const float* x, uint32_t dims) {
   return std::sqrt(sum);
 }
 
+void AddToSums(BuildState& state, const float* x) {
+  const uint32_t dims = state.meta.dims;
+  double factor = 1;
+  if (static_cast<Metric>(state.meta.metric) == Metric::kCosine) {
+    const double norm = Norm(x, dims);
+    factor = norm > 0 ? 1 / norm : 0;
+  }
+  for (uint32_t i = 0; i < dims; ++i) {
+    const double value = x[i] * factor;
+    state.sums[i] += value;
+    state.squares[i] += value * value;
+  }
+}
+
 void SampleRow(Relation, ItemPointer, Datum* values, bool* isnull, bool, void* arg) {
   BuildState& state = *static_cast<BuildState*>(arg);
   MemoryContext old = MemoryContextSwitchTo(state.row_context);
-  const float* x = RowVector(state, values, isnull).floats();
+  const quant::VectorRef x = RowVector(state, values, isnull);
   if (x != nullptr) {
-    const uint32_t dims = state.meta.dims;
-    double factor = 1;
-    if (static_cast<Metric>(state.meta.metric) == Metric::kCosine) {
-      const double norm = Norm(x, dims);
-      factor = norm > 0 ? 1 / norm : 0;
-    }
-    for (uint32_t i = 0; i < dims; ++i) {
-      const double value = x[i] * factor;
-      state.sums[i] += value;
-      state.squares[i] += value * value;
-    }
+    if (state.sums != nullptr) AddToSums(state, x.floats());
     ++state.sampled;
+    if (state.sampled_values != nullptr) {
+      const filter::Row row = state.encoder->Encode(values, isnull);
+      if (!row.IsNull(0)) state.sampled_values->push_back(PostingHash(row.values[0]));
+    }
   }
   MemoryContextSwitchTo(old);
   MemoryContextReset(state.row_context);
@@ -112,18 +125,34 @@ void FinishSample(BuildState& state) {
 // Rows from random blocks: a table is often ordered by what its vectors mean.
 void SampleRows(BuildState& state) {
   EnterPhase(BuildPhase::kSampling);
-  state.mean = pg::AllocZero<float>(state.context, state.meta.dims);
-  state.sums = pg::AllocZero<double>(state.context, state.meta.dims);
-  state.squares = pg::AllocZero<double>(state.context, state.meta.dims);
+  if (state.meta.mean_pages > 0) {
+    state.mean = pg::AllocZero<float>(state.context, state.meta.dims);
+    state.sums = pg::AllocZero<double>(state.context, state.meta.dims);
+    state.squares = pg::AllocZero<double>(state.context, state.meta.dims);
+  }
   const BlockNumber blocks = RelationGetNumberOfBlocks(state.heap);
   BlockSamplerData sampler;
   BlockSampler_Init(&sampler, blocks, kSampleRows, static_cast<uint32>(Mix64(state.meta.seed)));
   while (BlockSampler_HasMore(&sampler) && state.sampled < kSampleRows) {
     CHECK_FOR_INTERRUPTS();
+    ++state.sampled_blocks;
     table_index_build_range_scan(state.heap, state.index, state.info, false, false, false,
                                  BlockSampler_Next(&sampler), 1, SampleRow, &state, nullptr);
   }
-  FinishSample(state);
+  if (state.sums != nullptr) FinishSample(state);
+}
+
+// Postings pay where the first attribute has many values, as far as the sample tells.
+void PlanPostings(BuildState& state) {
+  constexpr size_t kManyValues = 64;
+  if (state.sampled_values == nullptr) return;
+  VecOf<uint32_t, Alloc>& values = *state.sampled_values;
+  std::sort(values.begin(), values.end());
+  const size_t distinct = std::unique(values.begin(), values.end()) - values.begin();
+  if (distinct < std::min<uint64_t>(kManyValues, state.sampled / 2)) return;
+  const double rows = static_cast<double>(state.sampled) * RelationGetNumberOfBlocks(state.heap) /
+                      static_cast<double>(std::max<uint64_t>(state.sampled_blocks, 1));
+  state.meta.posting_pages = static_cast<uint16_t>(PostingPagesFor(rows));
 }
 
 void WriteGraph(BuildState& state);
@@ -192,13 +221,16 @@ class Writer {
         order_(alloc_),
         place_(alloc_),
         first_record_(alloc_),
-        first_chunk_(alloc_) {}
+        first_chunk_(alloc_),
+        postings_(alloc_),
+        leaves_(alloc_) {}
 
   void Write() {
     Number();
     AppendMeta();
     for (uint32_t i = 0; i < view_.meta.mean_pages; ++i) AppendMean(i);
     for (uint32_t i = 0; i < view_.meta.mean_pages; ++i) AppendNoMean();
+    for (uint32_t i = 0; i < view_.meta.posting_pages; ++i) AppendPostingSlots(i);
     while (next_ < node_blocks_) AppendNodeStripePage();
     if (records_ > 0) {
       for (uint32_t done = 0; done < records_;) done = AppendUppers(done);
@@ -206,6 +238,7 @@ class Writer {
     if (chunks_ > 0) {
       for (uint32_t done = 0; done < chunks_;) done = AppendChunks(done);
     }
+    for (const Leaf& leaf : leaves_) AppendLeaf(leaf);
     FinishMeta();
   }
 
@@ -260,7 +293,8 @@ class Writer {
         node_blocks_ = std::max(node_blocks_, geometry.RefinementAt(last).block + 1);
       }
     }
-    if (records_ + chunks_ > 0) {
+    PlanLeaves();
+    if (records_ + chunks_ + leaves_.size() > 0) {
       // Auxiliary pages start a stripe.
       node_blocks_ = geometry.StripeStart(geometry.StripeOf(node_blocks_ - 1) + 1);
     }
@@ -269,6 +303,99 @@ class Writer {
                             static_cast<uint32_t>(DivUp(chunks_, view_.meta.chunks_per_page));
     if (records_ > 0) CheckRecordIds(view_, PageKind::kUpper, node_blocks_ + upper_blocks_ - 1);
     if (chunks_ > 0) CheckRecordIds(view_, PageKind::kChain, end - 1);
+    leaf_blocks_ = end;
+  }
+
+  // --- postings: pages of consecutive slots, filled for the most part
+  struct Leaf {
+    uint32_t first_slot;
+    uint32_t end_slot;
+    uint32_t begin;  // of postings_
+    uint32_t end;
+    bool more;  // the next one has further postings of the same slot
+  };
+
+  void CollectPostings() {
+    for (NodeId id = 0; id < order_.size(); ++id) {
+      for (uint32_t row = graph_.first_row_of(order_[id]); row != kNoId;
+           row = graph_.row(row).next) {
+        const filter::Row attributes = view_.attributes.Get(graph_.attributes(row), 1, 0);
+        if (!attributes.IsNull(0)) postings_.push_back({PostingHash(attributes.values[0]), id});
+      }
+    }
+    const auto key = [](const format::Posting& p) { return uint64_t{p.hash} << 32 | p.node; };
+    std::sort(postings_.begin(), postings_.end(),
+              [key](const auto& a, const auto& b) { return key(a) < key(b); });
+    const auto end = std::unique(postings_.begin(), postings_.end(),
+                                 [key](const auto& a, const auto& b) { return key(a) == key(b); });
+    postings_.erase(end, postings_.end());
+  }
+
+  uint32_t SlotAt(uint32_t posting) const {
+    return PostingSlotOf(view_.meta, postings_[posting].hash);
+  }
+
+  void PlanLeaves() {
+    if (!HasPostings(view_)) return;
+    CollectPostings();
+    const uint32_t n = static_cast<uint32_t>(postings_.size());
+    uint32_t first_slot = 0;
+    for (uint32_t begin = 0; begin < n;) {
+      const uint32_t page = SlotAt(begin) / format::kPostingSlotsPerPage;
+      const uint32_t page_end = (page + 1) * format::kPostingSlotsPerPage;
+      first_slot = std::max(first_slot, page * format::kPostingSlotsPerPage);
+      // Whole slots, at least one.
+      uint32_t end = EndOfSlot(begin);
+      while (end < n && SlotAt(end) < page_end && EndOfSlot(end) - begin <= kLeafFill) {
+        end = EndOfSlot(end);
+      }
+      const bool last = end == n || SlotAt(end) >= page_end;
+      const bool alone = end - begin > format::kPostingsPerPage;
+      const uint32_t end_slot = last ? page_end : alone ? SlotAt(begin) + 1 : SlotAt(end);
+      AddLeaves(first_slot, end_slot, begin, end);
+      first_slot = end_slot, begin = end;
+    }
+  }
+
+  uint32_t EndOfSlot(uint32_t posting) const {
+    uint32_t end = posting;
+    while (end < postings_.size() && SlotAt(end) == SlotAt(posting)) ++end;
+    return end;
+  }
+
+  // The first page takes what does not fill one, and later entries.
+  void AddLeaves(uint32_t first_slot, uint32_t end_slot, uint32_t begin, uint32_t end) {
+    uint32_t n = end - begin;
+    if (n > format::kPostingsPerPage) n %= format::kPostingsPerPage;
+    for (; begin < end || n == 0; begin += n, n = format::kPostingsPerPage) {
+      leaves_.push_back({first_slot, end_slot, begin, begin + n, begin + n < end});
+    }
+  }
+
+  void AppendPostingSlots(uint32_t page_number) {
+    Buffer buffer;
+    char* page = Append(PageKind::kPostingSlots, &buffer);
+    const uint32_t start = page_number * format::kPostingSlotsPerPage;
+    bool first = true;  // of a chain
+    for (uint32_t i = 0; i < leaves_.size(); ++i) {
+      const Leaf& leaf = leaves_[i];
+      const bool here = leaf.first_slot / format::kPostingSlotsPerPage == page_number;
+      for (uint32_t slot = leaf.first_slot; first && here && slot < leaf.end_slot; ++slot) {
+        SlotsOn(page)[slot - start] = leaf_blocks_ + i;
+      }
+      first = !leaf.more;
+    }
+    Done(buffer);
+  }
+
+  void AppendLeaf(const Leaf& leaf) {
+    Buffer buffer;
+    char* page = Append(PageKind::kPostings, &buffer);
+    const uint32_t n = leaf.end - leaf.begin;
+    format::PostingsHead* head = PostingsOn(page);
+    *head = {leaf.first_slot, leaf.end_slot, leaf.more ? next_ : 0, n};
+    std::copy_n(postings_.data() + leaf.begin, n, EntriesOf(head));
+    Done(buffer);
   }
 
   uint32_t ChainLength(NodeId old) const {
@@ -436,7 +563,7 @@ class Writer {
           meta.entry_level == 0 ? entry : UpperId(first_record_[entry] + meta.entry_level - 1);
     }
     meta.upper_hint = records_ == 0 ? 0 : node_blocks_ + upper_blocks_ - 1;
-    meta.chain_hint = chunks_ == 0 ? 0 : next_ - 1;
+    meta.chain_hint = chunks_ == 0 ? 0 : leaf_blocks_ - 1;
     meta.node_count = graph_.size();
     meta.row_count = graph_.row_count();
     // L1, alone.
@@ -457,6 +584,9 @@ class Writer {
   uint32_t records_ = 0;
   uint32_t chunks_ = 0;
   BlockNumber next_ = 0;
+  VecOf<format::Posting, Alloc> postings_;  // by hash, then node
+  VecOf<Leaf, Alloc> leaves_;
+  BlockNumber leaf_blocks_ = 0;  // where these start
   BlockNumber node_blocks_ = 0;  // where the auxiliary pages start
   uint32_t upper_blocks_ = 0;
   NodeId cursor_node_ = 0;
@@ -501,7 +631,13 @@ IndexBuildResult* Build(Relation heap, Relation index, IndexInfo* info) {
         pg::AllocZero<am::AttributeEncoder>(state.context, 1), index, state.context);
   }
   state.packed = pg::AllocZero<char>(state.context, attributes.row_bytes + 2);
-  if (state.meta.mean_pages > 0) SampleRows(state);
+  if (am::MayIdentify(index)) {
+    using Hashes = VecOf<uint32_t, Alloc>;
+    state.sampled_values =
+        pg::Construct<Hashes>(pg::AllocZero<Hashes>(state.context, 1), Alloc(state.context));
+  }
+  if (state.meta.mean_pages > 0 || state.sampled_values != nullptr) SampleRows(state);
+  PlanPostings(state);
   state.view = MakeView(index, state.meta, state.mean, state.context);
 
   EnterPhase(BuildPhase::kLoading);
@@ -550,11 +686,14 @@ void AppendToInitFork(Relation index, PageKind kind, const Meta* meta) {
 // The init fork of an unlogged index: an index of no rows.
 void BuildEmpty(Relation index) {
   const uint32_t dims = static_cast<uint32_t>(am::DimsOf(index));
-  const Meta meta =
+  Meta meta =
       PlanMeta(am::MetricOf(index), dims, am::AttributesOf(index), OptionsOf(index), Mix64(dims));
+  if (am::MayIdentify(index)) meta.posting_pages = static_cast<uint16_t>(PostingPagesFor(0));
   AppendToInitFork(index, PageKind::kMeta, &meta);
   for (uint32_t i = 0; i < 2u * meta.mean_pages; ++i)
     AppendToInitFork(index, PageKind::kMean, nullptr);
+  for (uint32_t i = 0; i < meta.posting_pages; ++i)
+    AppendToInitFork(index, PageKind::kPostingSlots, nullptr);
 }
 
 }  // namespace ann::hnsw

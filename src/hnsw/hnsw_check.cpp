@@ -10,6 +10,7 @@
 
 #include "hnsw/hnsw.hpp"
 #include "hnsw/hnsw_inspect.hpp"
+#include "hnsw/hnsw_postings.hpp"
 #include "hnsw/hnsw_space.hpp"
 
 #include "core/visited.hpp"
@@ -42,6 +43,7 @@ enum class Invariant : int {
   kRefinement,
   kEpoch,
   kAttributes,
+  kPostings,
 };
 
 class Checker {
@@ -56,13 +58,17 @@ class Checker {
         rows_(Alloc(context)),
         chunks_(Alloc(context)),
         records_(Alloc(context)),
-        sorted_(Alloc(context)) {
+        sorted_(Alloc(context)),
+        wanted_(Alloc(context)),
+        posted_(Alloc(context)),
+        posting_pages_(Alloc(context)) {
     image_ = pg::AllocZero<char>(context, format::kPageSize);
     column_ = pg::AllocZero<char>(context, format::kPageSize);
     other_ = pg::AllocZero<char>(context, format::kPageSize);
     strategy_ = GetAccessStrategy(BAS_BULKREAD);
     chunks_.Reset(1024);
     records_.Reset(1024);
+    posting_pages_.Reset(1024);
   }
 
   void Run() {
@@ -81,6 +87,7 @@ class Checker {
     CheckEntry();
     CheckHints();
     CheckDistinctRows();
+    if (HasPostings(*view_)) CheckPostings();
     FreeAccessStrategy(strategy_);
   }
 
@@ -173,6 +180,9 @@ class Checker {
       }
     }
     view_ = OpenIndex(index_, context_);
+    if (blocks_ < view_->geometry.first_stripe()) {
+      Fail(Invariant::kMeta, kMetaBlock, kNoSlot, "pages of the directory are missing");
+    }
     id_limit_ = view_->geometry.IdLimit(blocks_);
     states_.resize(id_limit_, kNever);
     FindStripes();
@@ -184,8 +194,7 @@ class Checker {
       CHECK_FOR_INTERRUPTS();
       const bool used = ReadImage(geometry.StripeStart(stripe), image_);
       const PageKind kind = pg::KindOf(image_);
-      auxiliary_.push_back(used && (kind == PageKind::kUpper || kind == PageKind::kChain ||
-                                    kind == PageKind::kSpare));
+      auxiliary_.push_back(used && IsAuxiliaryKind(kind));
     }
   }
 
@@ -199,7 +208,8 @@ class Checker {
       PageKind kind = pg::KindOf(image_);
       if (!IsAuxiliary(block)) {
         kind = NodeStripeKind(*view_, block);
-      } else if (kind != PageKind::kUpper && kind != PageKind::kChain) {
+      } else if (kind != PageKind::kUpper && kind != PageKind::kChain &&
+                 kind != PageKind::kPostings) {
         kind = PageKind::kSpare;
       }
       CheckKind(block, kind, format::BodyBytes(view_->meta, kind), image_);
@@ -249,6 +259,7 @@ class Checker {
       if (node->state == SlotState::kLive) {
         AddRow(block, slot, node->tid);
         if (view_->has_attributes()) ReadAttributes(first + slot);
+        WantPosting(first + slot, own_);
         FollowChain(block, slot, first + slot, node->chain);
       } else if (node->chain != kNoId) {
         Fail(Invariant::kRows, block, slot, "a dead node has rows");
@@ -363,6 +374,7 @@ class Checker {
     const filter::Row row =
         view_->attributes.Get(view_->AttributesOf(chunk), format::kChunkTids, i);
     CheckAttributes(at, row, 0);
+    WantPosting(chunk->node, row);
     if ((own_.marks & filter::kFurtherRows) == 0 && !own_.HasValuesOf(row)) {
       Fail(Invariant::kAttributes, at.block, at.index,
            "a node does not tell of a row with other attributes");
@@ -503,7 +515,8 @@ class Checker {
              (IsAuxiliaryPlace(block) && ReadImage(block, other_) && pg::KindOf(other_) == kind);
     };
     if (!sound(meta.upper_hint, PageKind::kUpper) || !sound(meta.chain_hint, PageKind::kChain) ||
-        !sound(meta.spare_hint, PageKind::kSpare)) {
+        !sound(meta.spare_hint, PageKind::kSpare) ||
+        !sound(meta.posting_hint, PageKind::kPostings)) {
       Fail(Invariant::kMeta, kMetaBlock, kNoSlot, "the meta page names a page of another kind");
     }
   }
@@ -549,6 +562,74 @@ class Checker {
     }
   }
 
+  // --- I13
+  // --------------------------------------------------------------------------------------------
+
+  static uint64_t KeyOf(uint32_t hash, NodeId node) { return uint64_t{hash} << 32 | node; }
+
+  void WantPosting(NodeId id, const filter::Row& row) {
+    if (IsPosted(*view_, row)) wanted_.push_back(KeyOf(PostingHash(row.values[0]), id));
+  }
+
+  void CheckPostings() {
+    const uint32_t slots = PostingSlots(view_->meta);
+    for (uint32_t first = 0; first < slots; first += format::kPostingSlotsPerPage) {
+      const BlockNumber block = PostingSlotsBlock(view_->meta, first);
+      ReadKind(block, PageKind::kPostingSlots, format::kPageBody, image_);
+      const uint32_t* heads = SlotsOn(image_);
+      const uint32_t end = first + format::kPostingSlotsPerPage;
+      const bool empty = std::all_of(heads, heads + format::kPostingSlotsPerPage,
+                                     [](uint32_t head) { return head == 0; });
+      for (uint32_t slot = first; slot < end && !empty;) {
+        slot = FollowPostings(block, slot, end, heads + (slot - first));
+      }
+    }
+    std::sort(wanted_.begin(), wanted_.end());
+    std::sort(posted_.begin(), posted_.end());
+    const uint64_t* have = posted_.data();
+    const uint64_t* const have_end = have + posted_.size();
+    for (const uint64_t want : wanted_) {
+      while (have < have_end && *have < want) ++have;
+      if (have < have_end && *have == want) continue;
+      const format::Place at = view_->geometry.NodeAt(static_cast<NodeId>(want));
+      Fail(Invariant::kPostings, at.block, at.index, "a row is not posted under its value");
+    }
+  }
+
+  // The pages of the slots from `slot` on that share them; the first slot behind. `heads`: what the
+  // directory says of these slots.
+  uint32_t FollowPostings(BlockNumber directory, uint32_t slot, uint32_t limit,
+                          const uint32_t* heads) {
+    uint32_t end = slot;
+    for (BlockNumber block = heads[0]; block != 0;) {
+      CHECK_FOR_INTERRUPTS();
+      if (!IsAuxiliaryPlace(block) || !posting_pages_.Insert(block)) {
+        Fail(Invariant::kPostings, directory, slot, "postings lead nowhere");
+      }
+      ReadKind(block, PageKind::kPostings, format::kPageBody, other_);
+      const format::PostingsHead* head = PostingsOn(static_cast<const char*>(other_));
+      if (head->first_slot != slot || head->end_slot <= slot || head->end_slot > limit ||
+          (end != slot && head->end_slot != end) || head->count > format::kPostingsPerPage) {
+        Fail(Invariant::kPostings, block, kNoSlot, "a page of postings is of other slots");
+      }
+      end = head->end_slot;
+      for (uint32_t i = 0; i < head->count; ++i) {
+        const format::Posting& entry = EntriesOf(head)[i];
+        const uint32_t of = PostingSlotOf(view_->meta, entry.hash);
+        if (of < slot || of >= end || entry.node >= id_limit_) {
+          Fail(Invariant::kPostings, block, i, "a posting that does not belong there");
+        }
+        posted_.push_back(KeyOf(entry.hash, entry.node));
+      }
+      block = head->next;
+    }
+    if (end == slot ||
+        std::any_of(heads, heads + (end - slot), [&](uint32_t head) { return head != heads[0]; })) {
+      Fail(Invariant::kPostings, directory, slot, "slots lead to other postings than their own");
+    }
+    return end;
+  }
+
   Relation index_;
   MemoryContext context_;
   BlockNumber blocks_;
@@ -567,6 +648,9 @@ class Checker {
   VisitedSet<Alloc> chunks_;         // in chains
   VisitedSet<Alloc> records_;        // in use, or once in use
   VecOf<uint32_t, Alloc> sorted_;
+  VecOf<uint64_t, Alloc> wanted_;    // postings that rows must have, as KeyOf
+  VecOf<uint64_t, Alloc> posted_;    // those that there are
+  VisitedSet<Alloc> posting_pages_;  // that slots lead to
 };
 
 }  // namespace

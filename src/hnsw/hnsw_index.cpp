@@ -120,6 +120,11 @@ quant::CodecParams ParamsOf(const Meta& meta, uint32_t epoch) {
           epoch > 0};
 }
 
+bool MayPost(const Meta& meta) {
+  return meta.attribute_count > 0 &&
+         format::KindOfAttribute(meta.attributes[0]) != format::AttributeKind::kSignature;
+}
+
 namespace {
 
 bool IsTraversal(const Meta& meta) {
@@ -154,7 +159,8 @@ void CheckMeta(Relation rel, const Meta& meta) {
       meta.entry_level <= 15 && meta.ef_construction >= kMinEfConstruction &&
       meta.ef_construction <= kMaxEfConstruction && meta.default_ef >= 1 &&
       meta.default_ef <= kMaxDefaultEf && meta.calibrated_size <= kMaxCalibratedSize &&
-      meta.recentring <= std::min(meta.epoch, 1u) && (meta.mean_pages > 0 || meta.epoch == 0);
+      meta.recentring <= std::min(meta.epoch, 1u) && (meta.mean_pages > 0 || meta.epoch == 0) &&
+      meta.posting_pages <= (MayPost(meta) ? format::kMaxPostingPages : 0);
   Meta planned = meta;
   if (!plausible || !TryLayout(&planned, meta.traversal_bits, meta.refinement_bits) ||
       std::memcmp(&planned, &meta, sizeof meta) != 0) {

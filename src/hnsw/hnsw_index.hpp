@@ -137,6 +137,20 @@ struct IndexView {
   bool empty() const { return meta.entry == kNoId; }
 };
 
+// A page of postings.
+inline const format::PostingsHead* PostingsOn(const char* page) {
+  return reinterpret_cast<const format::PostingsHead*>(page + format::kPageHeaderBytes);
+}
+inline format::PostingsHead* PostingsOn(char* page) {
+  return const_cast<format::PostingsHead*>(PostingsOn(static_cast<const char*>(page)));
+}
+inline const format::Posting* EntriesOf(const format::PostingsHead* head) {
+  return reinterpret_cast<const format::Posting*>(head + 1);
+}
+inline format::Posting* EntriesOf(format::PostingsHead* head) {
+  return reinterpret_cast<format::Posting*>(head + 1);
+}
+
 inline constexpr BlockNumber kMetaBlock = 0;
 
 // A meta page for an index that does not exist yet: layout chosen, nothing stored.
@@ -187,6 +201,8 @@ void ChangeMeta(const IndexView& view, Change&& change) {
   edit.Finish();
   pg::Release(page);
 }
+// Whether there may be postings: the first attribute's values can be told apart.
+bool MayPost(const format::Meta& meta);
 // Checks a meta page. Errors as OpenIndex.
 void CheckMeta(Relation rel, const format::Meta& meta);
 

@@ -19,6 +19,8 @@
 #include "graph/select.hpp"
 #include "hnsw/hnsw.hpp"
 #include "hnsw/hnsw_backlinks.hpp"
+#include "hnsw/hnsw_chain.hpp"
+#include "hnsw/hnsw_postings.hpp"
 #include "hnsw/hnsw_recentre.hpp"
 #include "hnsw/hnsw_space.hpp"
 #include "hnsw/hnsw_walk.hpp"
@@ -310,87 +312,9 @@ class Inserter {
 
   // Adds the row to the chain of node `id`. False: the node has changed meanwhile.
   bool JoinChain(NodeId id) {
-    const format::Place at = view_.geometry.NodeAt(id);
-    pg::StopPoint("insert.joining");
-    if (AddToHead(id, at)) return joined_;
-    // A chunk is found without a page lock, then all pages are locked in order: L2 node, L4 chain,
-    // L7 column.
-    FreeSlot free = FindRecord(view_, PageKind::kChain);
-    const BlockNumber chain_block = free.page.block;
-    pg::Release(free.page);
-    pg::StopPoint("insert.chunk");
-    pg::PageRef page = pg::ReadPage(view_.rel, at.block, BUFFER_LOCK_EXCLUSIVE, PageKind::kNodes);
-    pg::PageRef chain =
-        pg::ReadPage(view_.rel, chain_block, BUFFER_LOCK_EXCLUSIVE, PageKind::kChain);
-    uint32_t slot = 0;
-    while (slot < view_.meta.chunks_per_page && view_.Chunk(chain.page, slot)->node != kNoId)
-      ++slot;
-    const format::NodeSlot* node = view_.Node(page.page, at.index);
-    const bool possible = IsEqual(node);
-    if (possible && slot < view_.meta.chunks_per_page) {
-      const ColumnRef column = LockColumn(view_, id);
-      pg::PageEdit edit = pg::PageEdit::Begin(view_.rel, view_.meta);
-      format::NodeSlot* changed = view_.Node(edit.Edit(page), at.index);
-      format::ChainChunk* chunk = view_.Chunk(edit.Edit(chain), slot);
-      *chunk = {id, changed->chain, 1, {}, {draft_.tid}};
-      changed->chain = view_.ChunkId({chain_block, slot});
-      PutInChunk(chunk, 0);
-      MarkNode(&edit, column);
-      edit.Finish();
-      ReleaseColumn(column);
-    }
-    pg::Release(chain);
-    pg::Release(page);
-    if (!possible) return false;
-    // Somebody took the last chunk between the two locks.
-    return slot < view_.meta.chunks_per_page || JoinChain(id);
-  }
-
-  void PutInChunk(format::ChainChunk* chunk, uint32_t i) const {
-    view_.attributes.Put(view_.AttributesOf(chunk), format::kChunkTids, i, draft_.attributes);
-  }
-
-  // The row joins a chain: if its attributes are not those of the node's own row, the node is
-  // marked.
-  void MarkNode(pg::PageEdit* edit, const ColumnRef& column) const {
-    if (!column) return;
-    filter::Row own;
-    if (!column.blank) own = view_.ColumnRow(column.page.page, column.index);
-    if ((own.marks & filter::kFurtherRows) != 0 || own.HasValuesOf(draft_.attributes)) return;
-    own.marks |= filter::kFurtherRows;
-    view_.PutColumnRow(EditColumn(view_, edit, column), column.index, own);
-  }
-
-  // Puts the row into the chain's first chunk if that has room. False: a new chunk is needed.
-  // Locks: the node page (L2), then the chunk's (L4) and the column page (L7).
-  bool AddToHead(NodeId id, format::Place at) {
-    pg::PageRef page = pg::ReadPage(view_.rel, at.block, BUFFER_LOCK_EXCLUSIVE, PageKind::kNodes);
-    const format::NodeSlot* node = view_.Node(page.page, at.index);
-    joined_ = false;
-    bool settled = true;
-    if (IsEqual(node)) {
-      settled = false;
-      if (node->chain != kNoId) {
-        const format::Place chunk_at = view_.ChunkAt(node->chain);
-        pg::PageRef chain =
-            pg::ReadPage(view_.rel, chunk_at.block, BUFFER_LOCK_EXCLUSIVE, PageKind::kChain);
-        const format::ChainChunk* chunk = view_.Chunk(chain.page, chunk_at.index);
-        if (chunk->node == id && chunk->count < format::kChunkTids) {
-          const ColumnRef column = LockColumn(view_, id);
-          pg::PageEdit edit = pg::PageEdit::Begin(view_.rel, view_.meta);
-          format::ChainChunk* changed = view_.Chunk(edit.Edit(chain), chunk_at.index);
-          PutInChunk(changed, changed->count);
-          changed->tids[changed->count++] = draft_.tid;
-          MarkNode(&edit, column);
-          edit.Finish();
-          ReleaseColumn(column);
-          joined_ = settled = true;
-        }
-        pg::Release(chain);
-      }
-    }
-    pg::Release(page);
-    return settled;
+    ChainWriter writer(view_, draft_.tid, draft_.attributes,
+                       [this](const format::NodeSlot* node) { return IsEqual(node); });
+    return writer.Join(id);
   }
 
   // --- level 0 ----------------------------------------------------------------------------------
@@ -406,11 +330,21 @@ class Inserter {
     }
   }
 
-  // Writes slot, refinement and attributes in one record. Locks: L2 node page, then its refinement
-  // page (L3) and its column page (L7).
   NodeId WriteNode() {
-    NodeId id;
-    FreeSlot free = FindSlotOfEpoch(&id);
+    for (;;) {
+      NodeId id;
+      const FreeSlot free = FindSlotOfEpoch(&id);
+      const PostingRef posting = TryWriteNode(free, id);
+      pg::Release(free.page);
+      if (!posting.full) return id;
+      MakePostingRoom(view_, posting.entry.hash);
+    }
+  }
+
+  // Writes slot, refinement, attributes and posting in one record, unless there is no room for the
+  // last. Locks: under the node page (L2) its refinement page (L3), its column page (L7), and a
+  // page of postings (L9).
+  PostingRef TryWriteNode(const FreeSlot& free, NodeId id) {
     pg::PageRef fine{};
     bool blank = false;
     format::Place fine_at{};
@@ -419,6 +353,19 @@ class Inserter {
       fine = LockRefinement(view_, fine_at, &blank);
     }
     const ColumnRef column = LockColumn(view_, id);
+    const PostingRef posting = LockPosting(view_, id, draft_.attributes);
+    if (!posting.full) {
+      PutNode(free, id, fine, fine_at, blank, column, posting);
+      ReleasePosting(posting);
+    }
+    ReleaseColumn(column);
+    if (fine.page != nullptr) pg::Release(fine);
+    return posting;
+  }
+
+  // The pages are locked.
+  void PutNode(const FreeSlot& free, NodeId id, const pg::PageRef& fine, format::Place fine_at,
+               bool blank, const ColumnRef& column, const PostingRef& posting) {
     pg::PageEdit edit = pg::PageEdit::Begin(view_.rel, view_.meta);
     format::NodeSlot* node = view_.Node(edit.EditSlot(free.page, free.slot), free.slot);
     node->state = SlotState::kLive;
@@ -441,11 +388,8 @@ class Inserter {
     if (column) {
       view_.PutColumnRow(EditColumn(view_, &edit, column), column.index, draft_.attributes);
     }
+    PutPosting(&edit, posting);
     edit.Finish();
-    ReleaseColumn(column);
-    if (fine.page != nullptr) pg::Release(fine);
-    pg::Release(free.page);
-    return id;
   }
 
   template <class Lists>
@@ -611,7 +555,6 @@ class Inserter {
   RecordId lost_entry_ = kNoId;  // where the walk began that met dead nodes only
   Candidate chosen_[graph::kMaxDegree];
   uint32_t chosen_count_ = 0;
-  bool joined_ = false;
   quant::CodeQuery selected_[graph::kMaxDegree];
 };
 

@@ -17,6 +17,7 @@
 #include "hnsw/hnsw.hpp"
 #include "hnsw/hnsw_columns.hpp"
 #include "hnsw/hnsw_index.hpp"
+#include "hnsw/hnsw_postings.hpp"
 #include "hnsw/hnsw_walk.hpp"
 
 #include "pg/alloc.hpp"
@@ -41,6 +42,7 @@ struct ScanState {
         walk(Alloc(cxt)),
         spill(Alloc(cxt)),
         found(Alloc(cxt)),
+        posted(Alloc(cxt)),
         emission(cxt) {}
 
   void ReportHits() { graph.ReportHits(); }
@@ -64,6 +66,8 @@ struct ScanState {
   ColumnReader::Sample sample = {};
   VecOf<Candidate, Alloc> spill;
   VecOf<NodeId, Alloc> found;  // of a round, on their way to items
+  NodeList posted;             // all that may pass, where the filter asks for few values
+  bool by_postings = false;    // a sweep is of these
   am::Emission emission;
   uint32_t round_ef = 0;
   uint32_t quota = 0;    // candidates to be settled until the next round
@@ -250,15 +254,53 @@ bool NextRound(ScanState& s) {
 // order of ids.
 constexpr double kColumnPageCost = 700;
 constexpr double kSweptNodeCost = 110;
+// One that was posted, in order of ids too, but far from the next.
+constexpr double kPostedNodeCost = 150;
 
 double SweepCost(const ScanState& s) {
   return s.sample.pages * kColumnPageCost + s.sample.rate * s.graph.id_limit() * kSweptNodeCost;
 }
 
+double WalkCost(const ScanState& s, double rate) {
+  return graph::FilteredEf(FirstRound(s), rate) / rate * graph::kExpansionCost;
+}
+
 // Whether a walk is the way to begin: no sweep costs less.
-bool WalkPays(const ScanState& s) {
-  const double expansions = graph::FilteredEf(FirstRound(s), s.sample.rate) / s.sample.rate;
-  return expansions * graph::kExpansionCost < SweepCost(s);
+bool WalkPays(const ScanState& s) { return WalkCost(s, s.sample.rate) < SweepCost(s); }
+
+// So many nodes of the filter's values are looked at rather than a walk made.
+uint32_t MostPosted(const ScanState& s) {
+  uint32_t low = 0, high = s.graph.id_limit();
+  while (low < high) {
+    const uint32_t middle = high - (high - low) / 2;
+    const bool pays =
+        middle * kPostedNodeCost <= WalkCost(s, middle / static_cast<double>(s.graph.id_limit()));
+    if (pays) {
+      low = middle;
+    } else {
+      high = middle - 1;
+    }
+  }
+  return low;
+}
+
+// Finds the nodes that may pass by the first attribute's values. False: there are too many.
+bool GatherPosted(ScanState& s) {
+  constexpr size_t kFewValues = 16;
+  if (!HasPostings(*s.view)) return false;
+  const std::span<const filter::Value> values = s.columns.filter()->ValuesOf(0);
+  if (values.empty() || values.size() > kFewValues) return false;
+  const uint32_t most = MostPosted(s);
+  s.posted.reserve(size_t{most} + format::kPostingsPerPage);
+  for (const filter::Value& value : values) {
+    CHECK_FOR_INTERRUPTS();
+    if (!ReadPostings(*s.view, PostingHash(value), most, &s.posted)) return false;
+  }
+  std::sort(s.posted.begin(), s.posted.end());
+  // Nodes that have come since the scan began are none of its business.
+  const auto known = std::lower_bound(s.posted.begin(), s.posted.end(), s.graph.id_limit());
+  s.posted.erase(std::unique(s.posted.begin(), known), s.posted.end());
+  return true;
 }
 
 // The walk starts again from passing nodes, those it has found and some from anywhere.
@@ -409,13 +451,19 @@ bool SweepPassing(ScanState& s) {
     n = 0;
     if (nearest.size() > 2 * s.portion) keep_portion();
   };
-  s.columns.Sweep([&](NodeId first, uint32_t mask) {
-    for (; mask != 0; mask &= mask - 1) {
-      const NodeId id = first + static_cast<uint32_t>(std::countr_zero(mask));
-      if (!s.emitted.Contains(id)) ids[n++] = id;
-      if (n == graph::kMaxDegree) score();
-    }
-  });
+  const auto add = [&](NodeId id) {
+    if (!s.emitted.Contains(id)) ids[n++] = id;
+    if (n == graph::kMaxDegree) score();
+  };
+  if (s.by_postings) {
+    for (const NodeId id : s.posted) add(id);
+  } else {
+    s.columns.Sweep([&](NodeId first, uint32_t mask) {
+      for (; mask != 0; mask &= mask - 1) {
+        add(first + static_cast<uint32_t>(std::countr_zero(mask)));
+      }
+    });
+  }
   score();
   keep_portion();
   for (const Item& item : nearest) s.emission.Push(item);
@@ -492,6 +540,9 @@ bool NextRows(IndexScanDesc scan) {
         s.emitted.Reset(64);
         if (s.filtered() && s.columns.filter()->never()) {
           s.phase = Phase::kDone;
+        } else if (s.filtered() && GatherPosted(s)) {
+          s.by_postings = true;
+          BeginSweep(s);
         } else if (s.x != nullptr && Advance(s)) {
           s.phase = Phase::kWalk;
         } else {

@@ -16,7 +16,13 @@ PageKind NodeStripeKind(const IndexView& view, BlockNumber block) {
   }
 }
 
+bool IsAuxiliaryKind(PageKind kind) {
+  return kind == PageKind::kUpper || kind == PageKind::kChain || kind == PageKind::kSpare ||
+         kind == PageKind::kPostings;
+}
+
 void CheckRecordIds(const IndexView& view, PageKind kind, BlockNumber block) {
+  if (kind == PageKind::kPostings) return;
   const bool upper = kind == PageKind::kUpper;
   const uint32_t per_page = upper ? view.meta.uppers_per_page : view.meta.chunks_per_page;
   // Beams keep a flag in the top bit of a record's id.
@@ -44,7 +50,7 @@ bool IsAuxiliaryStripe(const IndexView& view, BlockNumber start) {
   pg::PageRef first = pg::ReadAnyPage(view.rel, start, BUFFER_LOCK_SHARE);
   const PageKind kind = pg::IsBlank(first.page) ? PageKind::kNodes : pg::KindOf(first.page);
   pg::Release(first);
-  return kind == PageKind::kUpper || kind == PageKind::kChain || kind == PageKind::kSpare;
+  return IsAuxiliaryKind(kind);
 }
 
 void InitPageOf(const IndexView& view, char* page, PageKind kind) {
@@ -169,6 +175,12 @@ void CompleteNodeStripe(const IndexView& view, BlockNumber first) {
   FreeSpaceMapVacuumRange(view.rel, first, next);
 }
 
+uint32_t format::Meta::*HintOf(PageKind kind) {
+  return kind == PageKind::kUpper   ? &format::Meta::upper_hint
+         : kind == PageKind::kChain ? &format::Meta::chain_hint
+                                    : &format::Meta::posting_hint;
+}
+
 // Adds a page of records. A node stripe under way is completed first: it stays usable. Locks:
 // extension (L5), L1 and pages under it.
 BlockNumber GrowRecords(const IndexView& view, PageKind kind) {
@@ -181,8 +193,7 @@ BlockNumber GrowRecords(const IndexView& view, PageKind kind) {
     block = AppendPage(view, kind);
   }
   UnlockRelationForExtension(view.rel, ExclusiveLock);
-  SetHint(view, kind == PageKind::kUpper ? &format::Meta::upper_hint : &format::Meta::chain_hint,
-          block);
+  SetHint(view, HintOf(kind), block);
   return block;
 }
 
@@ -191,10 +202,12 @@ uint32_t FreeSlotOn(const IndexView& view, const char* page, PageKind kind) {
     for (uint32_t i = 0; i < view.meta.uppers_per_page; ++i) {
       if (view.Upper(page, i)->state == SlotState::kFree) return i;
     }
-  } else {
+  } else if (kind == PageKind::kChain) {
     for (uint32_t i = 0; i < view.meta.chunks_per_page; ++i) {
       if (view.Chunk(page, i)->node == kNoId) return i;
     }
+  } else if (PostingsOn(page)->end_slot == 0) {
+    return 0;
   }
   return kNone;
 }
@@ -260,8 +273,7 @@ FreeSlot FindNodeSlot(const IndexView& view, NodeId* id) {
 }
 
 FreeSlot FindRecord(const IndexView& view, PageKind kind) {
-  const auto hint =
-      kind == PageKind::kUpper ? &format::Meta::upper_hint : &format::Meta::chain_hint;
+  const auto hint = HintOf(kind);
   BlockNumber block = Hint(view, hint);
   for (;;) {
     CHECK_FOR_INTERRUPTS();

@@ -17,7 +17,8 @@ struct FreeSlot {
 
 // A free node slot. `id`: the node it stands for. Locks: the node page (L2), returned locked.
 FreeSlot FindNodeSlot(const IndexView& view, NodeId* id);
-// A free record of an upper page or chunk of a chain page. Locks: the page (L6 or L4), returned
+// A free record of an upper page, chunk of a chain page, or page of postings. Locks: the page (L6,
+// L4 or L9), returned
 // locked. Must not be called with a page lock held.
 FreeSlot FindRecord(const IndexView& view, format::PageKind kind);
 
@@ -40,6 +41,8 @@ void ReleaseColumn(const ColumnRef& column);
 
 // The kind of page that `block` of a node stripe is.
 format::PageKind NodeStripeKind(const IndexView& view, BlockNumber block);
+// Whether pages of `kind` lie in auxiliary stripes.
+bool IsAuxiliaryKind(format::PageKind kind);
 // Whether the stripe that starts at block `start`, which exists, holds records and chains. A first
 // page that a crash left blank makes it a node stripe.
 bool IsAuxiliaryStripe(const IndexView& view, BlockNumber start);

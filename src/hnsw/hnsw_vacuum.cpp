@@ -4,7 +4,8 @@
 //      that has lost its last row becomes dead: still on the way of searches, never returned
 //   2. lists that hold dead nodes or records are chosen anew around them (hnsw_repair.cpp); a dead
 //      entry point is replaced
-//   3. records of dead nodes, then the nodes' slots, become free
+//   3. postings of what died go (hnsw_posting_vacuum.cpp)
+//   4. records of dead nodes, then the nodes' slots, become free
 //
 // It may be cancelled between any two pages: what is left is a valid index, and the next vacuum
 // goes on from there. Only vacuum takes TIDs out and frees anything, and there is one vacuum at a
@@ -14,6 +15,8 @@
 
 #include "hnsw/hnsw.hpp"
 #include "hnsw/hnsw_insert.hpp"
+#include "hnsw/hnsw_posting_vacuum.hpp"
+#include "hnsw/hnsw_postings.hpp"
 #include "hnsw/hnsw_recentre.hpp"
 #include "hnsw/hnsw_reconnect.hpp"
 #include "hnsw/hnsw_repair.hpp"
@@ -54,6 +57,7 @@ class Vacuum {
   }
 
   void Run() {
+    const double removed_before = stats_->tuples_removed;
     tour_.ForNodePages([this](BlockNumber block) { VisitNodePage(block); });
     tour_.ForAuxiliaryPages([this](BlockNumber block) { FindDeadRecords(block); });
     pg::StopPoint("vacuum.marked");
@@ -63,6 +67,10 @@ class Vacuum {
     ReplaceEntry();
     if (dead_.count() > 0) LinkLost();
     pg::StopPoint("vacuum.repaired");
+    if (dead_.count() > 0 || stats_->tuples_removed > removed_before) {
+      CleanPostings(view_, tour_, dead_, context_);
+    }
+    pg::StopPoint("vacuum.postings");
     tour_.ForAuxiliaryPages([this](BlockNumber block) { FreeRecords(block); });
     if (dead_.count() > 0) tour_.ForNodePages([this](BlockNumber block) { FreeNodes(block); });
     WriteMeta();
@@ -520,6 +528,10 @@ class Vacuum {
         if (view_.Chunk(tour_.image(), i)->node == kNoId) chain_hint_ = block;
       }
     }
+    if (kind == PageKind::kPostings && posting_hint_ == 0 &&
+        PostingsOn(tour_.image())->end_slot == 0) {
+      posting_hint_ = block;
+    }
     if (kind != PageKind::kUpper) return;
     bool room = false, dead = false;
     for (uint32_t i = 0; i < view_.meta.uppers_per_page; ++i) {
@@ -568,10 +580,11 @@ class Vacuum {
     const pg::PageRef page =
         pg::ReadPage(view_.rel, kMetaBlock, BUFFER_LOCK_EXCLUSIVE, PageKind::kMeta);
     format::Meta meta = *MetaOn(page.page);
-    meta.node_count = nodes_;
+    meta.node_count = static_cast<uint32_t>(nodes_);
     meta.row_count = rows_;
     if (upper_hint_ != 0) meta.upper_hint = upper_hint_;
     if (chain_hint_ != 0) meta.chain_hint = chain_hint_;
+    if (posting_hint_ != 0) meta.posting_hint = posting_hint_;
     if (std::memcmp(&meta, MetaOn(page.page), sizeof meta) != 0) {
       pg::PageEdit edit = pg::PageEdit::Begin(view_.rel, view_.meta);
       *MetaOn(edit.Edit(page)) = meta;
@@ -603,6 +616,7 @@ class Vacuum {
   RecordId best_record_ = kNoId;
   BlockNumber upper_hint_ = 0;
   BlockNumber chain_hint_ = 0;
+  BlockNumber posting_hint_ = 0;
 };
 
 }  // namespace

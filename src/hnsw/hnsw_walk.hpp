@@ -9,7 +9,7 @@
 #include <limits>
 
 #include "graph/search.hpp"
-#include "hnsw/hnsw_index.hpp"
+#include "hnsw/hnsw_space.hpp"
 
 #include "pg/guc.hpp"
 #include "pg/unpinned.hpp"
@@ -84,9 +84,7 @@ class PageGraph {
     const char* page = BufferGetPage(buffer);
     const bool found = !pg::IsBlank(page) && read(page);
     // The first page of a stripe that has no columns is of one of these kinds.
-    if (!found && !pg::IsBlank(page) && pg::KindOf(page) != format::PageKind::kUpper &&
-        pg::KindOf(page) != format::PageKind::kChain &&
-        pg::KindOf(page) != format::PageKind::kSpare) {
+    if (!found && !pg::IsBlank(page) && !IsAuxiliaryKind(pg::KindOf(page))) {
       pg::ReportCorrupted(view_->rel, block, "a page of attributes was expected");
     }
     UnlockReleaseBuffer(buffer);

@@ -36,7 +36,7 @@ check "stops are reached" "$(awk 'FNR == 1 || /^starting permutation:/ { if (hel
 check "C6 one version" "$(grep -q "default_version = '$v'" ann.control || echo ann.control; grep -q "\"version\": \"$v\"" META.json || echo META.json; [ -f "sql/ann--$v.sql" ] || echo "sql/ann--$v.sql")"
 check "unique base names" "$(ls src/*/*.cpp | xargs -n1 basename | sort | uniq -d)"
 # src/hnsw/README.md and src/ivf/README.md, "Locks": the level stands in a comment at most 16 lines above.
-check "lock levels" "$(awk 'FNR == 1 { named = -99 } /\/\/.*L[0-8]([^0-9]|$)/ { named = FNR } !/^ *\/\// && /BUFFER_LOCK_(SHARE|EXCLUSIVE)|[^n]LockPage\(|[^n]LockRelationForExtension\(/ && FNR - named > 16 { print FILENAME ":" FNR }' src/hnsw/*.cpp src/hnsw/*.hpp src/ivf/*.cpp src/ivf/*.hpp)"
+check "lock levels" "$(awk 'FNR == 1 { named = -99 } /\/\/.*L[0-9]([^0-9]|$)/ { named = FNR } !/^ *\/\// && /BUFFER_LOCK_(SHARE|EXCLUSIVE)|[^n]LockPage\(|[^n]LockRelationForExtension\(/ && FNR - named > 16 { print FILENAME ":" FNR }' src/hnsw/*.cpp src/hnsw/*.hpp src/ivf/*.cpp src/ivf/*.hpp)"
 check "format" "$(command -v clang-format-14 >/dev/null || echo "clang-format-14 is missing"; clang-format-14 --dry-run src/*/*.cpp src/*/*.hpp $(ls test/unit/*.cpp test/unit/*.hpp bench/kernels/*.cpp 2>/dev/null) 2>&1 | grep -E 'warning|error' | cut -d: -f1 | sort | uniq -c)"
 
 tree_files() { # all but what building, testing and running leave

@@ -8,7 +8,7 @@ use Test::More;
 use AnnTest qw(new_node psql_code no_crash seed_random random_below);
 
 use constant { PAGE => 8192, HEADER => 24, TAIL => 8184 };
-use constant { META => 1, NODES => 2, REFINEMENT => 3, UPPER => 4, CHAIN => 5, MEAN => 7 };
+use constant { META => 1, NODES => 2, REFINEMENT => 3, UPPER => 4, CHAIN => 5, MEAN => 7, POSTINGS => 9, SLOTS => 10 };
 
 my $node = new_node('flips');
 $node->safe_psql('postgres', q{
@@ -36,8 +36,8 @@ my @fields = (
 	[ META, 'entry', 112, 4, $all, 'must' ],
 	[ META, 'entry_level', 116, 4, $all, 'must' ],
 	[ META, 'hints', 121, 3, $all, 'must' ],
-	[ META, 'recentring', 132, 4, $all, 'must' ],
-	[ META, 'counts', 136, 24, $all, 'may' ],
+	[ META, 'recentring, pages of slots', 132, 4, $all, 'must' ],
+	[ META, 'counts, hint', 136, 24, $all, 'may' ],
 	[ META, 'tail', TAIL, 4, $all, 'must' ],
 	[ MEAN, 'a value', HEADER, 96, $all, 'may' ],
 	[ MEAN, 'tail', TAIL, 4, $all, 'must' ],
@@ -81,6 +81,16 @@ my @fields = (
 	[ CHAIN, 'number of rows, small', 'S8', 1, 0x0F, 'may' ],
 	[ CHAIN, 'row: block', 'S12', 2, $all, 'must' ],
 	[ CHAIN, 'row: low parts', 'S14', 4, $all, 'may' ],
+	[ SLOTS, 'pd_lower', 12, 2, $all, 'must' ],
+	[ SLOTS, 'kind', TAIL, 2, $all, 'must' ],
+	[ SLOTS, 'a slot', HEADER, 8160, $all, 'must' ],
+	[ POSTINGS, 'pd_lower', 12, 2, $all, 'must' ],
+	[ POSTINGS, 'kind', TAIL, 2, $all, 'must' ],
+	[ POSTINGS, 'its slots', HEADER, 8, $all, 'must' ],
+	[ POSTINGS, 'next', HEADER + 8, 4, $all, 'must' ],
+	[ POSTINGS, 'number of postings', HEADER + 13, 3, $all, 'must' ],
+	[ POSTINGS, 'hash', 'P0', 4, $all, 'must' ],
+	[ POSTINGS, 'node', 'P4', 4, $all, 'must' ],
 );
 # Of an index of bits, by Jaccard's distance: what a code holds its number of ones vouches for.
 my @of_bits = (
@@ -94,13 +104,14 @@ my @of_bits = (
 	[ UPPER, 'number of ones and bits', 'S16', 8, $all, 'must' ],
 );
 my @cases = ((map { [ 'flip', @$_, 'bits' ] } @of_bits), (map { [ 'flip', @$_ ] } @fields), (map { [ 'flip', @$_ ] } grep { $_->[5] eq 'must' } @fields),
-	(map { [ 'zero', $_, 'all of it', 0, PAGE, 0, 'must' ] } META, MEAN, NODES, REFINEMENT, UPPER, CHAIN),
+	(map { [ 'zero', $_, 'all of it', 0, PAGE, 0, 'must' ] } META, MEAN, NODES, REFINEMENT, UPPER, CHAIN, SLOTS, POSTINGS),
 	[ 'zero', NODES, 'a slot', 'S0', 68, 0, 'must' ], [ 'zero', CHAIN, 'a chunk', 'S0', 60, 0, 'must' ],
 	[ 'zero', REFINEMENT, 'a record', 'S0', 24, 0, 'may' ]);
 
 $node->safe_psql('postgres', 'SET client_min_messages = error;' . join('', map {
 	my ($column, $ops) = $cases[$_]->[7] ? ('binary_quantize(v)::bit(24) AS v', 'bit_jaccard_ops') : ('v', 'vector_l2_ops');
-	"CREATE TABLE t$_ AS SELECT id, $column FROM template; CREATE INDEX t${_}_v ON t$_ USING hnsw (v $ops) WITH (m = 4, ef_construction = 20);\n" } 0 .. $#cases) . 'CHECKPOINT');
+	my $attribute = $cases[$_]->[1] >= POSTINGS ? ', id' : '';
+	"CREATE TABLE t$_ AS SELECT id, $column FROM template; CREATE INDEX t${_}_v ON t$_ USING hnsw (v $ops$attribute) WITH (m = 4, ef_construction = 20);\n" } 0 .. $#cases) . 'CHECKPOINT');
 is($node->psql('postgres', 'SELECT ann_index_check(oid) FROM pg_class WHERE relname ~ $$^t\d+_v$$'), 0, 'all are intact before');
 my %path = map { split /\|/ } split /\n/,
   $node->safe_psql('postgres', q{SELECT relname, pg_relation_filepath(oid) FROM pg_class WHERE relname ~ '^t\d+_v$'});
@@ -135,6 +146,11 @@ for my $i (0 .. $#cases)
 	my @of_kind = grep { u16($pages[$_], TAIL) == $kind && ($kind < NODES || $kind > CHAIN || used_slots($kind, $pages[$_], $pages[0])) } 0 .. $#pages;
 	my $block = $of_kind[ random_below(scalar @of_kind) ];
 	my $start = $first;
+	if ($first =~ /^P(\d+)$/)
+	{
+		my ($count) = unpack('V', substr($pages[$block], HEADER + 12, 4));
+		$start = HEADER + 16 + 8 * random_below($count) + $1;
+	}
 	if ($first =~ /^S(\d+)$/)
 	{
 		my @starts = used_slots($kind, $pages[$block], $pages[0]);
@@ -159,6 +175,7 @@ for my $i (0 .. $#cases)
 }
 $node->start;
 
+my $origin = '[' . join(',', (0) x 24) . ']';
 my $common = 'SET statement_timeout = 120000; SET enable_seqscan = off; SET enable_sort = off;';
 for my $i (0 .. $#cases)
 {
@@ -166,6 +183,7 @@ for my $i (0 .. $#cases)
 		"SELECT ann_index_check('t${i}_v')",
 		"SELECT 'flaws', * FROM lost('t$i', '<->', (SELECT v FROM template WHERE id = 7), 10)",
 		"SELECT 'flaws', * FROM lost('t$i', '<->', (SELECT v FROM template WHERE id = 300))",
+		($cases[$i]->[1] < POSTINGS ? () : "SELECT count(*) FROM template k CROSS JOIN LATERAL (SELECT FROM t$i WHERE t$i.id = k.id ORDER BY v <-> '$origin' LIMIT 1) r WHERE k.id <= 50"),
 		"INSERT INTO t$i SELECT id + 10000, v FROM template WHERE id % 30 = 3",
 		"DELETE FROM t$i WHERE id % 4 = 0; VACUUM t$i");
 	if ($cases[$i]->[7])

@@ -168,6 +168,24 @@ for my $seed (1 .. $ENV{UNITS_SEEDS} // 1)
 		before => sub { kill_at(1, 'INSERT INTO t SELECT id, v FROM pool WHERE id = 201') },
 		action => 'INSERT INTO t SELECT id, v FROM pool WHERE id BETWEEN 202 AND 205' });
 
+	# --- postings --------------------------------------------------------------------------------------------
+	# A page of postings has room for 1,018, and a build fills 814 of it.
+	my $shifted = 'v - array_fill(0.1::real, ARRAY[64])::vector FROM pool';
+	sweep({ name => 'postings: a page is split', units => 1, only => qr/hnsw_postings\.cpp/,
+		setup => table_of(814) . '; CREATE INDEX t_v ON t USING hnsw (v vector_l2_ops, id) WITH (m = 6, ef_construction = 16)',
+		action => "INSERT INTO t SELECT 2000 + id, $shifted WHERE id <= 210" });
+	# 1,018 rows have one value, 72 a value each of their own.
+	my $posted = table_of(1000) . '; INSERT INTO t SELECT 1000 + id, v + array_fill(0.1::real, ARRAY[64])::vector FROM pool WHERE id <= 90;
+		CREATE INDEX t_v ON t USING hnsw (v vector_l2_ops, greatest(id, 1018)) WITH (m = 6, ef_construction = 16)';
+	sweep({ name => 'postings: a second page', units => 1, only => qr/hnsw_postings\.cpp/,
+		setup => $posted,
+		action => "INSERT INTO t SELECT -id, $shifted WHERE id < 3" });
+	# Postings of what died, and of a row whose node has now another value; then two pages have room in one.
+	sweep({ name => 'postings: vacuum', units => 5, only => qr/hnsw_posting_vacuum\.cpp/,
+		setup => "$posted; INSERT INTO t SELECT -id, $shifted WHERE id < 20; UPDATE t SET id = 2000 + id WHERE id BETWEEN 700 AND 702;
+			DELETE FROM t WHERE id % 4 <> 0 AND id BETWEEN 1 AND 1000",
+		action => 'VACUUM (INDEX_CLEANUP ON) t; DELETE FROM t WHERE id = 4; VACUUM (INDEX_CLEANUP ON) t' });
+
 	# --- re-centring -----------------------------------------------------------------------------------------
 	# 56 of the 64 dimensions are the same in all rows, so the mean is far from 0.
 	my $grown = "SET ann.recentre_rows = 1000000; CREATE TABLE t (id int, v vector(64)); CREATE INDEX t_v ON t $index; INSERT INTO t SELECT id, v FROM pool WHERE id <= 200";
