@@ -30,6 +30,8 @@ my $node = new_node('storm', "bgwriter_lru_maxpages = 100\nshared_buffers = 4MB\
 sub sql { return $node->safe_psql('postgres', $_[0]); }
 
 # A view for each index gives its rows as (id, v): the planner sees through it.
+# base_ip: m = 6 would leave nothing of the floor below, .03: turnover under inner product costs .028 of recall there
+# (src/hnsw/README.md, "Insert"), by one client as by eight.
 my %indexes = (
 	base_cosine => { op => '<=>', key => 'v', with => 'm = 8' },
 	base_l2 => { op => '<->', key => 'v', attributes => ', kind, n', with => 'm = 16, code_bits = 4' },
