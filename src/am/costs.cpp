@@ -55,6 +55,27 @@ Shares SharesOf(PlannerInfo* root, const IndexPath* path) {
           clauselist_selectivity(root, far, rel, JOIN_INNER, nullptr)};
 }
 
+// Whether rows have one of some values of the first attribute.
+bool IsByValue(const IndexPath* path) {
+  const IndexOptInfo* index = path->indexinfo;
+  ListCell* cell;
+  foreach (cell, path->indexclauses) {
+    const IndexClause* clause = lfirst_node(IndexClause, cell);
+    if (clause->indexcol != 1) continue;
+    const Node* condition = reinterpret_cast<const Node*>(clause->rinfo->clause);
+    Oid op = InvalidOid;
+    if (IsA(condition, OpExpr)) op = reinterpret_cast<const OpExpr*>(condition)->opno;
+    if (IsA(condition, ScalarArrayOpExpr)) {
+      op = reinterpret_cast<const ScalarArrayOpExpr*>(condition)->opno;
+    }
+    if (OidIsValid(op) &&
+        get_op_opfamily_strategy(op, index->opfamily[1]) == BTEqualStrategyNumber) {
+      return true;
+    }
+  }
+  return false;
+}
+
 // Rows that pass all conditions, those on rows of other tables that the path is given included.
 double PassingRows(const IndexPath* path) {
   const ParamPathInfo* given = path->path.param_info;
@@ -106,7 +127,8 @@ void EstimateCost(CostModel model, PlannerInfo* root, IndexPath* path, Cost* sta
   const Taken taken = RowsTaken(root, path, scanned);
   // What is too far away is not met, unlike what does not pass for other reasons.
   const double near = std::max(indexed * shares.within, scanned);
-  const ScanCost cost = model(root, index, {indexed, scanned / near, taken.rows, set_share < 1});
+  const ScanCost cost =
+      model(root, index, {indexed, scanned / near, taken.rows, set_share < 1, IsByValue(path)});
   *startup_cost = cost.startup;
   // The server interpolates linearly from startup to total, while what a row costs falls as more
   // are taken. So the slope is the one up to the rows that will be.

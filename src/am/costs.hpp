@@ -14,6 +14,7 @@ struct PlannedRows {
   double passing;  // share of them that the scan's own conditions let pass
   double rows;     // of those, how many the executor takes before it stops
   bool has_set;    // rows are kept to a set of TIDs, not only to attributes in the index
+  bool by_value;   // a condition asks for values of the first attribute
 };
 
 struct ScanCost {

@@ -41,9 +41,10 @@ class Filter {
     return {&condition.low, condition.low == condition.high ? 1u : 0u};
   }
 
-  // Calls visit(data, bytes) for what the tests read of an area.
+  // Calls visit(data, bytes) for what the tests read of an area. Inlined by force: GCC drops a call
+  // that does nothing but prefetch.
   template <class Visit>
-  void ForColumns(const char* area, uint32_t capacity, Visit&& visit) const {
+  [[gnu::always_inline]] void ForColumns(const char* area, uint32_t capacity, Visit&& visit) const {
     visit(reinterpret_cast<const char*>(layout_.Nulls(area, capacity)), size_t{2} * capacity);
     for (uint32_t i = 0; i < layout_.count(); ++i) {
       if ((asked_ >> i & 1) == 0) continue;

@@ -32,6 +32,7 @@ struct Walk {
   double nodes;  // in the index
   double m;
   double beam;  // ef plus the descent through the upper levels
+  bool posted;  // by values of the first attribute
 
   Cost visit() const { return cpu_index_tuple_cost + kOperatorCost * cpu_operator_cost; }
 
@@ -49,7 +50,7 @@ struct Walk {
 
 // What the index is walked with.
 Walk PlannedWalk(const IndexOptInfo* index) {
-  Walk walk{std::max(index->tuples, 1.0), kDefaultM, kDefaultEfSearch};
+  Walk walk{std::max(index->tuples, 1.0), kDefaultM, kDefaultEfSearch, false};
   if (!index->hypothetical) {
     const Relation rel = index_open(index->indexoid, NoLock);
     // L1, alone.
@@ -57,6 +58,7 @@ Walk PlannedWalk(const IndexOptInfo* index) {
         pg::ReadPage(rel, kMetaBlock, BUFFER_LOCK_SHARE, format::PageKind::kMeta);
     walk.m = std::clamp<double>(MetaOn(page.page)->m, kMinM, kMaxM);
     walk.beam = std::max<double>(MetaOn(page.page)->default_ef, 1);
+    walk.posted = MetaOn(page.page)->posting_pages > 0;
     pg::Release(page);
     index_close(rel, NoLock);
   }
@@ -83,14 +85,15 @@ struct Found {
 
 // Until so many rows beyond the first ones have been found of the share that passes. A walk meets
 // all rows, so it has to go on for `1 / passing` times as many; a sweep looks at each row's
-// attributes, and at the codes of those that pass.
+// attributes, unless these are posted by value, and at the codes of those that pass.
 Found Find(const PlannerInfo* root, const IndexOptInfo* index, const Walk& walk,
            const am::PlannedRows& planned, double rows) {
   const double met = (kFirstRows + rows) / planned.passing - kFirstRows;
   const Found walked{walk.Cpu(met) + PageCost(root, index, walk.Visits(met)), walk.Visits(met)};
   if (planned.passing >= 1) return walked;
   const double scored = walk.nodes * planned.passing;
-  const double test = planned.has_set ? kSetOperators : kColumnOperators;
+  const bool posted = walk.posted && planned.by_value && !planned.has_set;
+  const double test = posted ? 0 : planned.has_set ? kSetOperators : kColumnOperators;
   const Found swept{
       walk.nodes * test * cpu_operator_cost + scored * walk.visit() + PageCost(root, index, scored),
       scored};

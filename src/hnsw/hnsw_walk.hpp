@@ -121,6 +121,15 @@ class PageGraph {
     });
   }
 
+  // Keys of those that are live, and which these are.
+  template <class Scorer>
+  void ScoreLive(const NodeId* ids, uint32_t n, float* keys, bool* live, Scorer&& score) {
+    ReadAhead(ids, n, [&](uint32_t i, const format::NodeSlot* node, Frame frame) {
+      live[i] = node->state == format::SlotState::kLive;
+      if (live[i]) keys[i] = score(frame, view_->Coded(node));
+    });
+  }
+
   // `use(i, node, frame)` on the slots of n nodes, at most kMaxDegree, each of which may be free.
   // It may be called again for one: what counts is the last call.
   template <class Use>

@@ -31,8 +31,9 @@ inline float IdleWeight(bool is_product, float next_list, float farthest) {
 
 // Under a filter an idle list counts as a power of the share of its rows that pass: few tell
 // little, none tell nothing. And the search goes on for as long as a part of what it took so far:
-// where passing rows begin far away, they go on far. README, "How long a search goes on".
-inline constexpr float kIdlePower = 0.2f, kPatiencePerList = 0.07f;
+// where passing rows begin far away, they go on far. Patience is for rows around the query: those
+// that pass may lie at the edge of what fails. README, "How long a search goes on".
+inline constexpr float kIdlePower = 0.2f, kPatiencePerList = 0.07f, kPatienceTimes = 2.5f;
 inline float IdleShare(uint32_t passed, uint32_t rows) {
   if (passed == 0) return 0;
   return std::pow(static_cast<float>(passed) / static_cast<float>(rows), kIdlePower);

@@ -630,7 +630,8 @@ bool IsEnough(ScanState& s, float idle) {
   const float weight = IdleWeight(is_product, s.order.next_key(), s.top.front());
   float patience = static_cast<float>(s.view->frame->shape.patience);
   if (IsSelective(s)) {
-    patience = std::max(patience, kPatiencePerList * static_cast<float>(s.order.taken()));
+    patience =
+        std::max(kPatienceTimes * patience, kPatiencePerList * static_cast<float>(s.order.taken()));
   }
   return idle * weight >= patience;
 }
