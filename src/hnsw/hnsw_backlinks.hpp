@@ -52,7 +52,7 @@ struct UpperLists {
 // Of a new node's neighbours, how many link back at most, and how many at least, if there are lists
 // with room.
 inline uint32_t MostBackLinks(uint32_t m) { return m; }
-inline uint32_t EnoughBackLinks(uint32_t m) { return m / 2; }
+inline uint32_t EnoughBackLinks(uint32_t m) { return (m + 3) / 4; }
 
 // Queries under inner product lie apart from all rows: what the distances between rows say of who
 // gains by a link is no guide to their ways. So more link back there, and the new node's own list
@@ -60,8 +60,10 @@ inline uint32_t EnoughBackLinks(uint32_t m) { return m / 2; }
 inline bool IsApart(const format::Meta& meta) {
   return static_cast<quant::Metric>(meta.metric) == quant::Metric::kInnerProduct;
 }
+// Elsewhere an eighth of the list stays free: later rows then join lists with room and need not
+// work out who gives way.
 inline uint32_t OwnBaseLinks(const format::Meta& meta) {
-  return IsApart(meta) ? graph::OwnLinks(meta.m, 0) : 2 * uint32_t{meta.m};
+  return IsApart(meta) ? graph::OwnLinks(meta.m, 0) : 2u * meta.m - meta.m / 4;
 }
 
 // A back link to be written: from a list with room, or in place of `victim`.
@@ -85,9 +87,11 @@ class BackLinker {
 
   // Links `to` from some of its neighbours `chosen`, the nearest first. `scorer(frame, coded)`: the
   // distance from it. Each link dirties a page and is most of what an insert costs, so they are few
-  // (README, "Insert"): from those that gain by it; if these are too few, from some with room.
+  // (README, "Insert"): from those that gain by it; if these are too few, from some with room; if
+  // there is none, from the nearest of `found` that can.
   template <class Lists, class Scorer>
-  void Link(Lists lists, std::span<const Candidate> chosen, uint32_t to, Scorer scorer) {
+  void Link(Lists lists, std::span<const Candidate> chosen, std::span<const Candidate> found,
+            uint32_t to, Scorer scorer) {
     planned_.clear(), with_room_.clear();
     for (uint32_t i = 0; i < chosen.size() && planned_.size() < MostBackLinks(view_.meta.m); ++i) {
       Plan(lists, chosen[i], to, scorer, false);
@@ -96,10 +100,10 @@ class BackLinker {
       if (planned_.size() < EnoughBackLinks(view_.meta.m)) planned_.push_back(back);
     }
     uint32_t held = Write(lists, to, scorer);
-    // A node that no list holds is lost to every walk: the nearest that can takes it.
-    for (uint32_t i = 0; i < chosen.size() && held == 0; ++i) {
+    // A node that no list holds is lost to every walk.
+    for (uint32_t i = 0; i < found.size() && held == 0; ++i) {
       planned_.clear();
-      Plan(lists, chosen[i], to, scorer, true);
+      Plan(lists, found[i], to, scorer, true);
       held = Write(lists, to, scorer);
     }
   }

@@ -394,7 +394,8 @@ class Inserter {
 
   template <class Lists>
   void LinkBack(Lists lists, uint32_t id) {
-    back_linker_.Link(lists, std::span<const Candidate>(chosen_, chosen_count_), id, Scorer());
+    back_linker_.Link(lists, std::span<const Candidate>(chosen_, chosen_count_),
+                      std::span<const Candidate>(found_.data(), found_.size()), id, Scorer());
   }
 
   // --- upper levels -----------------------------------------------------------------------------
