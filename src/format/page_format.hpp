@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <bit>
 #include <cstdint>
 #include <type_traits>
 
@@ -11,8 +12,11 @@ namespace ann::format {
 inline constexpr uint32_t kPageSize = 8192;
 inline constexpr uint32_t kPageHeaderBytes = 24;
 
-inline constexpr uint16_t kFormatVersion = 3;
-inline constexpr uint16_t kMinReadableVersion = 1;
+// Versions are powers of two: one flipped bit makes no other of one.
+inline constexpr uint16_t kFormatVersion = 4;
+constexpr bool IsReadable(uint16_t version) {
+  return std::has_single_bit(version) && version <= kFormatVersion;
+}
 inline constexpr uint16_t kPageId = 0xFFA1;
 // What pgvector's hnsw and ivfflat pages have in its place.
 inline constexpr uint16_t kPgvectorHnswPageId = 0xFF90, kPgvectorIvfflatPageId = 0xFF84;

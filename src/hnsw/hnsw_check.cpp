@@ -127,7 +127,7 @@ class Checker {
     if (tail->page_id != format::kPageId) {
       Fail(Invariant::kPage, block, kNoSlot, "the page is not of an ann index");
     }
-    if (tail->version < format::kMinReadableVersion || tail->version > format::kFormatVersion) {
+    if (!format::IsReadable(tail->version)) {
       Fail(Invariant::kPage, block, kNoSlot, "unknown page format version");
     }
     return true;

@@ -109,7 +109,7 @@ class Checker {
     if (tail->page_id != format::kPageId) {
       Fail(Invariant::kPage, block, kNoRow, "the page is not of an ann index");
     }
-    if (tail->version < format::kMinReadableVersion || tail->version > format::kFormatVersion) {
+    if (!format::IsReadable(tail->version)) {
       Fail(Invariant::kPage, block, kNoRow, "unknown page format version");
     }
     return true;

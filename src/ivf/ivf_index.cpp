@@ -156,12 +156,11 @@ void CheckMeta(Relation rel, const IvfMeta& meta) {
   if (meta.magic != format::kIvfMagic) {
     pg::ReportCorrupted(rel, kMetaBlock, "the meta page is not of an ann ivf index");
   }
-  if (meta.version < format::kMinReadableVersion || meta.version > format::kFormatVersion) {
+  if (!format::IsReadable(meta.version)) {
     ereport(ERROR, (errcode(ERRCODE_INDEX_CORRUPTED),
                     errmsg("index \"%s\" has format version %u, which this release cannot read",
                            RelationGetRelationName(rel), meta.version),
-                    errdetail("It reads versions %u to %u.", format::kMinReadableVersion,
-                              format::kFormatVersion),
+                    errdetail("It reads versions 1, 2 and %u.", format::kFormatVersion),
                     errhint("REINDEX INDEX \"%s\" builds it anew from the table.",
                             RelationGetRelationName(rel))));
   }

@@ -38,7 +38,7 @@ void CheckPage(Relation index, const PageRef& ref) {
   if (tail->page_id != format::kPageId) {
     ReportCorrupted(index, ref.block, "the page is not of an ann index");
   }
-  if (tail->version < format::kMinReadableVersion || tail->version > format::kFormatVersion) {
+  if (!format::IsReadable(tail->version)) {
     ReportCorrupted(index, ref.block, "unknown page format version");
   }
 }

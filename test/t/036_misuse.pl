@@ -47,7 +47,7 @@ my @cases = map { my ($name, $change, $message, @indexes) = @$_; map { [ "$name,
 	[ 'no nodes', sub { $_[0] = substr($_[0], 0, 3 * PAGE) }, 'entry point lies outside of the file', $hnsw ],
 	[ 'no lists', sub { $_[0] = substr($_[0], 0, 3 * PAGE) }, '(out of the file|outside of the file|there is no such page)', $ivf ]);
 $node->safe_psql('postgres', join(';', map { "CREATE TABLE t$_ AS TABLE template; CREATE INDEX t${_}_v ON t$_ USING $cases[$_]->[3]" } 0 .. $#cases) . '; CHECKPOINT');
-# Format version 2 is version 3 without postings, which few values have none of; version 1 has no attributes either.
+# Format version 2 is version 4 without postings, which few values have none of; version 1 has no attributes either.
 my @former = map { [ "version $_->[0], " . $_->[1] =~ s/ .*//r, $_->[1], $_->[0] ] } [ 1, $hnsw ], [ 1, $ivf ], map { [ 2, $_ =~ s/_ops\K/, (id % 2)/r ] } $hnsw, $ivf;
 $node->safe_psql('postgres', join(';', map { "CREATE TABLE f$_ AS TABLE template; CREATE INDEX f${_}_v ON f$_ USING $former[$_]->[1]" } 0 .. $#former) . '; CHECKPOINT');
 sub path_of { return $node->data_dir . '/' . $node->safe_psql('postgres', "SELECT pg_relation_filepath('$_[0]')"); }
@@ -66,7 +66,7 @@ for my $i (0 .. $#former)
 {
 	my $path = $former_path[$i];
 	my $bytes = slurp_file($path);
-	substr($bytes, $_, 2) eq pack('v', 3) ? substr($bytes, $_, 2) = pack('v', $former[$i]->[2]) : die "$path: no version at $_"
+	substr($bytes, $_, 2) eq pack('v', 4) ? substr($bytes, $_, 2) = pack('v', $former[$i]->[2]) : die "$path: no version at $_"
 	  for META + 4, map { $_ * PAGE + TAIL + 2 } 0 .. length($bytes) / PAGE - 1;
 	write_file($path, $bytes);
 }
