@@ -217,7 +217,7 @@ Quantizer QuantizerOf(Relation index, const IvfOptions& options) {
             (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
              errmsg("quantizer \"%s\" is not for columns of type %s",
                     QuantizerName(static_cast<uint8_t>(quantizer)),
-                    format_type_be(index->rd_opcintype[0])),
+                    pg::TypeName(index->rd_opcintype[0])),
              errdetail("Quantizer \"bits\" is for strings of bits, all others are for vectors.")));
   }
   return quantizer;
