@@ -127,6 +127,21 @@ INSERT INTO typed (id, v, x) SELECT i, ARRAY[i % 50, 1, 0]::vector, 'new ' || i 
 SELECT same('x = ''new 1'''), same('m IS NULL'), ann_index_check('typed_v');
 DROP TABLE typed;
 
+-- nothing is linked for it: three or four records of WAL a row, where a new vector takes ten
+CREATE TABLE moved (id int, a int, b text, v vector(16));
+INSERT INTO moved SELECT i, i % 10, 'word ' || i % 10, random_unit_vector(16, i) FROM generate_series(1, 1000) i;
+CREATE INDEX moved_v ON moved USING hnsw (v vector_l2_ops, a, b);
+CREATE FUNCTION records_a_row(change text) RETURNS float8 LANGUAGE plpgsql AS $$
+DECLARE
+  plan json;
+BEGIN
+  EXECUTE 'EXPLAIN (ANALYZE, WAL, COSTS OFF, TIMING OFF, SUMMARY OFF, FORMAT json) UPDATE moved SET ' || change || ' WHERE id % 10 = 3' INTO plan;
+  RETURN (plan -> 0 -> 'Plan' ->> 'WAL Records')::float8 / 100;
+END $$;
+SELECT records_a_row('a = a + 1') < 5 AS attribute, records_a_row('a = id, b = NULL') < 5 AS attributes, records_a_row('v = random_unit_vector(16, -id)') > 8 AS vector, ann_index_check('moved_v');
+DROP FUNCTION records_a_row;
+DROP TABLE moved;
+
 -- an index that was created empty, and each metric
 CREATE TABLE late (id int, v vector(3), a int, b float8);
 CREATE INDEX late_l2 ON late USING hnsw (v vector_l2_ops, a, b);
@@ -175,6 +190,8 @@ DROP EXTENSION citext CASCADE;
 CREATE INDEX ON refused USING hnsw (v vector_l2_ops, a, a, a, a, a, a, a, a, a);
 CREATE INDEX ON refused USING ivf (v vector_l2_ops, u1, u2, u3, u4, a);
 CREATE INDEX ON refused USING ivf (v vector_l2_ops, jj);
+CREATE INDEX ON refused USING hnsw (v vector_l2_ops) INCLUDE (a);
+CREATE INDEX ON refused USING ivfflat (v vector_l2_ops, a) INCLUDE (j);
 CREATE INDEX ON refused USING hnsw (a, v vector_l2_ops);
 CREATE INDEX ON refused USING hnsw (v vector_l2_ops, w vector_l2_ops);
 CREATE INDEX ON refused USING hnsw (v vector_l2_ops, j);

@@ -131,9 +131,22 @@ namespace {
 constexpr char kTooManyHint[] =
     "Name those that queries filter by most; the others can have indexes of their own.";
 
+void RefuseIncluded(Relation index) {
+  if (IndexRelationGetNumberOfAttributes(index) == IndexRelationGetNumberOfKeyAttributes(index)) {
+    return;
+  }
+  const char* method = get_am_name(index->rd_rel->relam);
+  ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+                  errmsg("access method \"%s\" does not support included columns", method),
+                  errhint("Name columns to filter by after the vector, as in USING %s "
+                          "(embedding, category).",
+                          method)));
+}
+
 }  // namespace
 
 AttributeBytes AttributesOf(Relation index) {
+  RefuseIncluded(index);
   AttributeBytes attributes{};
   const int columns = IndexRelationGetNumberOfKeyAttributes(index);
   if (columns - 1 > static_cast<int>(format::kMaxAttributes)) {

@@ -12,8 +12,13 @@ const config_enum_entry kIterativeScanNames[] = {
     {"strict_order", static_cast<int>(IterativeScan::kStrictOrder), false},
     {nullptr, 0, false}};
 
-// The server cannot tell by itself whether a column can be ordered by distance.
+// The server cannot tell by itself whether a column can be ordered by distance, and would be wrong
+// about INCLUDE (NewRoutine).
 bool GetProperty(Oid, int attribute, IndexAMProperty property, const char*, bool* result, bool*) {
+  if (property == AMPROP_CAN_INCLUDE) {
+    *result = false;
+    return true;
+  }
   if (property != AMPROP_DISTANCE_ORDERABLE || attribute == 0) return false;
   *result = attribute == 1;
   return true;
@@ -30,6 +35,8 @@ IndexAmRoutine* NewRoutine() {
   routine->amoptionalkey = true;
   // The columns after the vector: attributes.
   routine->amcanmulticol = true;
+  // So that they come to AttributesOf, whose error has a hint; the server's has none.
+  routine->amcaninclude = true;
   routine->amsearchnulls = true;
   routine->amsearcharray = true;
   routine->amparallelvacuumoptions = VACUUM_OPTION_PARALLEL_BULKDEL;
