@@ -82,3 +82,30 @@ CREATE OPERATOR CLASS bit_jaccard_ops FOR TYPE bit USING hnsw AS
   FUNCTION 1 jaccard_distance(bit, bit);
 COMMENT ON OPERATOR CLASS bit_jaccard_ops USING hnsw IS 'Jaccard distance';
 COMMENT ON OPERATOR FAMILY bit_jaccard_ops USING hnsw IS 'Jaccard distance';
+
+-- operator classes of sparsevec for hnsw
+
+CREATE OPERATOR CLASS sparsevec_l2_ops FOR TYPE sparsevec USING hnsw AS
+  OPERATOR 1 <-> (sparsevec, sparsevec) FOR ORDER BY float_ops,
+  FUNCTION 1 sparsevec_l2_squared_distance(sparsevec, sparsevec);
+COMMENT ON OPERATOR CLASS sparsevec_l2_ops USING hnsw IS 'Euclidean distance';
+COMMENT ON OPERATOR FAMILY sparsevec_l2_ops USING hnsw IS 'Euclidean distance';
+
+CREATE OPERATOR CLASS sparsevec_ip_ops FOR TYPE sparsevec USING hnsw AS
+  OPERATOR 1 <#> (sparsevec, sparsevec) FOR ORDER BY float_ops,
+  FUNCTION 1 sparsevec_negative_inner_product(sparsevec, sparsevec);
+COMMENT ON OPERATOR CLASS sparsevec_ip_ops USING hnsw IS 'inner product, largest first';
+COMMENT ON OPERATOR FAMILY sparsevec_ip_ops USING hnsw IS 'inner product, largest first';
+
+CREATE OPERATOR CLASS sparsevec_cosine_ops FOR TYPE sparsevec USING hnsw AS
+  OPERATOR 1 <=> (sparsevec, sparsevec) FOR ORDER BY float_ops,
+  FUNCTION 1 sparsevec_negative_inner_product(sparsevec, sparsevec),
+  FUNCTION 2 l2_norm(sparsevec);
+COMMENT ON OPERATOR CLASS sparsevec_cosine_ops USING hnsw IS 'cosine distance';
+COMMENT ON OPERATOR FAMILY sparsevec_cosine_ops USING hnsw IS 'cosine distance';
+
+CREATE OPERATOR CLASS sparsevec_l1_ops FOR TYPE sparsevec USING hnsw AS
+  OPERATOR 1 <+> (sparsevec, sparsevec) FOR ORDER BY float_ops,
+  FUNCTION 1 l1_distance(sparsevec, sparsevec);
+COMMENT ON OPERATOR CLASS sparsevec_l1_ops USING hnsw IS 'taxicab distance';
+COMMENT ON OPERATOR FAMILY sparsevec_l1_ops USING hnsw IS 'taxicab distance';

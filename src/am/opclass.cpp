@@ -22,6 +22,12 @@ Datum ann_halfvec_cosine_distance(PG_FUNCTION_ARGS);
 Datum ann_halfvec_l1_distance(PG_FUNCTION_ARGS);
 Datum ann_halfvec_norm(PG_FUNCTION_ARGS);
 Datum ann_hamming_distance(PG_FUNCTION_ARGS);
+Datum ann_sparsevec_l2_distance(PG_FUNCTION_ARGS);
+Datum ann_sparsevec_l2_squared_distance(PG_FUNCTION_ARGS);
+Datum ann_sparsevec_negative_inner_product(PG_FUNCTION_ARGS);
+Datum ann_sparsevec_cosine_distance(PG_FUNCTION_ARGS);
+Datum ann_sparsevec_l1_distance(PG_FUNCTION_ARGS);
+Datum ann_sparsevec_norm(PG_FUNCTION_ARGS);
 Datum ann_jaccard_distance(PG_FUNCTION_ARGS);
 Datum ann_vector_within_l2(PG_FUNCTION_ARGS);
 Datum ann_vector_within_ip(PG_FUNCTION_ARGS);
@@ -63,6 +69,14 @@ constexpr MetricFunctions kMetrics[] = {
      ann_halfvec_norm, ann_halfvec_cosine_distance, ann_halfvec_within_cosine},
     {ColumnType::kHalfVector, quant::Metric::kL1, ann_halfvec_l1_distance, nullptr,
      ann_halfvec_l1_distance, ann_halfvec_within_l1},
+    {ColumnType::kSparseVector, quant::Metric::kL2, ann_sparsevec_l2_squared_distance, nullptr,
+     ann_sparsevec_l2_distance, nullptr},
+    {ColumnType::kSparseVector, quant::Metric::kInnerProduct, ann_sparsevec_negative_inner_product,
+     nullptr, ann_sparsevec_negative_inner_product, nullptr},
+    {ColumnType::kSparseVector, quant::Metric::kCosine, ann_sparsevec_negative_inner_product,
+     ann_sparsevec_norm, ann_sparsevec_cosine_distance, nullptr},
+    {ColumnType::kSparseVector, quant::Metric::kL1, ann_sparsevec_l1_distance, nullptr,
+     ann_sparsevec_l1_distance, nullptr},
     {ColumnType::kBit, quant::Metric::kHamming, ann_hamming_distance, nullptr, ann_hamming_distance,
      nullptr},
     {ColumnType::kBit, quant::Metric::kJaccard, ann_jaccard_distance, nullptr, ann_jaccard_distance,

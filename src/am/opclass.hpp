@@ -16,7 +16,7 @@ inline constexpr int kDistanceFunction = 1, kNormFunction = 2;
 inline constexpr int kNumSupportFunctions = 5;
 
 // What the column of an index holds.
-enum class ColumnType : uint8_t { kVector, kHalfVector, kBit };
+enum class ColumnType : uint8_t { kVector, kHalfVector, kBit, kSparseVector };
 
 // The type of an index's column, from its operator class. Errors: as MetricOf.
 ColumnType ColumnTypeOf(Relation index);

@@ -6,6 +6,7 @@
 #include "am/opclass.hpp"
 #include "simd/simd.hpp"
 #include "types/dense_type.hpp"
+#include "types/sparse_type.hpp"
 
 namespace ann::am {
 
@@ -29,7 +30,8 @@ int DimsOf(Relation index) {
                  "as (column::%s(n)).",
                  type, type)));
   }
-  const int most = MaxDims(MetricOf(index));
+  const int most = ColumnTypeOf(index) == ColumnType::kSparseVector ? types::kMaxSparseDims
+                                                                    : MaxDims(MetricOf(index));
   if (dims > most) {
     ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
                     errmsg("column cannot have more than %d dimensions for %s index", most,
@@ -64,6 +66,8 @@ VarBit* PlainBits(Datum datum) {
 void CheckDims(ColumnType type, uint32_t expected, uint32_t found) {
   if (type == ColumnType::kBit) {
     if (expected != found) types::ReportBitLengths(expected, found);
+  } else if (type == ColumnType::kSparseVector) {
+    types::CheckExpectedSparseDims(static_cast<int>(expected), static_cast<int>(found));
   } else if (type == ColumnType::kHalfVector) {
     types::CheckExpectedDims<Half>(static_cast<int>(expected), static_cast<int>(found));
   } else {
@@ -76,6 +80,15 @@ VectorRef Read(ColumnType type, Datum datum, uint32_t* dims) {
     VarBit* string = PlainBits(datum);
     *dims = static_cast<uint32_t>(VARBITLEN(string));
     return VectorRef::Bits(VARBITS(string));
+  }
+  if (type == ColumnType::kSparseVector) {
+    auto* plain = reinterpret_cast<types::SparseVector*>(
+        pg_detoast_datum(reinterpret_cast<struct varlena*>(DatumGetPointer(datum))));
+    const types::SparseArg vector(PointerGetDatum(plain));
+    *dims = static_cast<uint32_t>(vector.dims());
+    auto* elements = static_cast<SparseView*>(palloc(sizeof(SparseView)));
+    *elements = vector.view();
+    return VectorRef::Sparse(elements);
   }
   if (type == ColumnType::kVector) {
     const types::Vector* vector = Plain<float>(datum);
@@ -111,13 +124,38 @@ const float* AsFloats(VectorRef x, uint32_t dims) {
 }
 
 bool IsIndexable(Metric metric, VectorRef x, uint32_t dims) {
+  if (x.form() == quant::Form::kSparse) return metric != Metric::kCosine || x.sparse().count > 0;
   return metric != Metric::kCosine ||
          !std::all_of(x.floats(), x.floats() + dims, [](float value) { return value == 0; });
 }
 
+namespace {
+
+// As the operators compute distances.
+float SparseExactKey(Metric metric, const SparseView& x, const SparseView& row) {
+  switch (metric) {
+    case Metric::kL2:
+      return SparseL2Squared(x, row);
+    case Metric::kInnerProduct:
+      return -SparseInnerProduct(x, row);
+    case Metric::kL1:
+      return SparseL1(x, row);
+    default:
+      break;
+  }
+  const double cosine =
+      SparseInnerProduct(x, row) / std::sqrt(SparseSquaredNorm(x) * SparseSquaredNorm(row));
+  return static_cast<float>(2 - 2 * std::clamp(cosine, -1.0, 1.0));
+}
+
+}  // namespace
+
 float ExactKey(Metric metric, VectorRef query, VectorRef indexed, uint32_t dims) {
   if (quant::IsOfBits(metric)) {
     return quant::BitDistance(metric, query.bits(), indexed.bits(), DivUp(dims, BITS_PER_BYTE));
+  }
+  if (query.form() == quant::Form::kSparse) {
+    return SparseExactKey(metric, query.sparse(), indexed.sparse());
   }
   const simd::FloatKernels& kernels = simd::Floats();
   const float* x = query.floats();

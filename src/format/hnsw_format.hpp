@@ -93,7 +93,7 @@ static_assert(sizeof(PostingsHead) == 16 && offsetof(PostingsHead, next) == 8 &&
 struct Meta {
   uint32_t magic;
   uint16_t version;
-  uint8_t metric;          // quant::Metric
+  uint8_t metric;          // quant::Metric, and kSparse
   uint8_t traversal_bits;  // bits a dimension in the node slot
   uint8_t refinement_bits;
   uint8_t attribute_count;
@@ -135,6 +135,11 @@ struct Meta {
   uint64_t row_count;
   uint64_t mean_rows;  // that the mean of the epoch stands for
 };
+// In Meta::metric: the vectors are sparse. Then traversal_bits says how many entries a code has
+// room for (quant::kEntryUnit times as many).
+inline constexpr uint8_t kSparse = 0x80;
+constexpr bool IsSparse(const Meta& meta) { return (meta.metric & kSparse) != 0; }
+constexpr uint8_t MetricByte(const Meta& meta) { return meta.metric & ~kSparse; }
 static_assert(sizeof(Meta) == 136 && alignof(Meta) == 8);
 static_assert(offsetof(Meta, dims) == 16 && offsetof(Meta, attributes) == 44 &&
               offsetof(Meta, seed) == 56 && offsetof(Meta, entry) == 88 &&

@@ -113,9 +113,9 @@ class MemoryGraph {
 
   // --- linking ----------------------------------------------------------------------------------
 
-  // Called once, after the last AddRow and before the first Link. Inner product: the lifts.
+  // Called once, after the last AddRow and before the first Link: the lifts.
   void Freeze() {
-    if (codec_.params().metric != quant::Metric::kInnerProduct) return;
+    if (!codec_.has_lift()) return;
     for (NodeId id = 0; id < size(); ++id) {
       // Lengths that left float's range would lift all others to infinity.
       const float norm = std::sqrt(codec_.SquaredNorm(slots_[id]));

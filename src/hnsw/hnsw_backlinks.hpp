@@ -58,7 +58,7 @@ inline uint32_t EnoughBackLinks(uint32_t m) { return (m + 3) / 4; }
 // gains by a link is no guide to their ways. So more link back there, and the new node's own list
 // is left with room for those to come (README, "Insert").
 inline bool IsApart(const format::Meta& meta) {
-  return static_cast<quant::Metric>(meta.metric) == quant::Metric::kInnerProduct;
+  return format::MetricByte(meta) == static_cast<uint8_t>(quant::Metric::kInnerProduct);
 }
 // Elsewhere an eighth of the list stays free: later rows then join lists with room and need not
 // work out who gives way.

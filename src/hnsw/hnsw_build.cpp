@@ -41,6 +41,8 @@ constexpr uint32_t kSampleRows = 10000;
 // Postings of a page that is written; the others are for inserts.
 constexpr uint32_t kLeafFill = format::kPostingsPerPage * 4 / 5;
 
+bool IsSparse(Relation index) { return am::ColumnTypeOf(index) == am::ColumnType::kSparseVector; }
+
 struct BuildState {
   Relation heap;
   Relation index;
@@ -52,6 +54,7 @@ struct BuildState {
   double* sums;  // of the sample
   double* squares;
   uint64_t sampled;
+  uint32_t* counts;  // of sampled sparse vectors: their elements
   uint64_t sampled_blocks;
   VecOf<uint32_t, Alloc>* sampled_values;  // hashes of the first attribute's
   IndexView* view;
@@ -99,6 +102,10 @@ void SampleRow(Relation, ItemPointer, Datum* values, bool* isnull, bool, void* a
   const quant::VectorRef x = RowVector(state, values, isnull);
   if (x != nullptr) {
     if (state.sums != nullptr) AddToSums(state, x.floats());
+    // A block may bring the sample beyond its size.
+    if (state.counts != nullptr && state.sampled < kSampleRows) {
+      state.counts[state.sampled] = x.sparse().count;
+    }
     ++state.sampled;
     if (state.sampled_values != nullptr) {
       const filter::Row row = state.encoder->Encode(values, isnull);
@@ -122,6 +129,15 @@ void FinishSample(BuildState& state) {
   state.meta.l1_step[0] = GridStep(state.meta.traversal_bits, variance);
 }
 
+// Codes with room for all elements of 19 in 20 rows.
+void PlanEntries(BuildState& state) {
+  const size_t counted = std::min<uint64_t>(state.sampled, kSampleRows);
+  if (counted == 0) return;
+  const size_t at = counted * 19 / 20;
+  std::nth_element(state.counts, state.counts + at, state.counts + counted);
+  SetEntries(&state.meta, state.counts[at]);
+}
+
 // Rows from random blocks: a table is often ordered by what its vectors mean.
 void SampleRows(BuildState& state) {
   EnterPhase(BuildPhase::kSampling);
@@ -129,6 +145,8 @@ void SampleRows(BuildState& state) {
     state.mean = pg::AllocZero<float>(state.context, state.meta.dims);
     state.sums = pg::AllocZero<double>(state.context, state.meta.dims);
     state.squares = pg::AllocZero<double>(state.context, state.meta.dims);
+  } else if (format::IsSparse(state.meta)) {
+    state.counts = pg::AllocZero<uint32_t>(state.context, kSampleRows);
   }
   const BlockNumber blocks = RelationGetNumberOfBlocks(state.heap);
   BlockSamplerData sampler;
@@ -140,6 +158,7 @@ void SampleRows(BuildState& state) {
                                  BlockSampler_Next(&sampler), 1, SampleRow, &state, nullptr);
   }
   if (state.sums != nullptr) FinishSample(state);
+  if (state.counts != nullptr) PlanEntries(state);
 }
 
 // Postings pay where the first attribute has many values, as far as the sample tells.
@@ -625,7 +644,8 @@ IndexBuildResult* Build(Relation heap, Relation index, IndexInfo* info) {
   const uint32_t dims = static_cast<uint32_t>(am::DimsOf(index));
   // The seed is fixed: the same table gives the same index, on every machine.
   const am::AttributeBytes attributes = am::AttributesOf(index);
-  state.meta = PlanMeta(am::MetricOf(index), dims, attributes, OptionsOf(index), Mix64(dims));
+  state.meta = PlanMeta(am::MetricOf(index), IsSparse(index), dims, attributes, OptionsOf(index),
+                        Mix64(dims));
   if (attributes.count > 0) {
     state.encoder = pg::Construct<am::AttributeEncoder>(
         pg::AllocZero<am::AttributeEncoder>(state.context, 1), index, state.context);
@@ -636,7 +656,9 @@ IndexBuildResult* Build(Relation heap, Relation index, IndexInfo* info) {
     state.sampled_values =
         pg::Construct<Hashes>(pg::AllocZero<Hashes>(state.context, 1), Alloc(state.context));
   }
-  if (state.meta.mean_pages > 0 || state.sampled_values != nullptr) SampleRows(state);
+  if (state.meta.mean_pages > 0 || IsSparse(index) || state.sampled_values != nullptr) {
+    SampleRows(state);
+  }
   PlanPostings(state);
   state.view = MakeView(index, state.meta, state.mean, state.context);
 
@@ -686,8 +708,8 @@ void AppendToInitFork(Relation index, PageKind kind, const Meta* meta) {
 // The init fork of an unlogged index: an index of no rows.
 void BuildEmpty(Relation index) {
   const uint32_t dims = static_cast<uint32_t>(am::DimsOf(index));
-  Meta meta =
-      PlanMeta(am::MetricOf(index), dims, am::AttributesOf(index), OptionsOf(index), Mix64(dims));
+  Meta meta = PlanMeta(am::MetricOf(index), IsSparse(index), dims, am::AttributesOf(index),
+                       OptionsOf(index), Mix64(dims));
   if (am::MayIdentify(index)) meta.posting_pages = static_cast<uint16_t>(PostingPagesFor(0));
   AppendToInitFork(index, PageKind::kMeta, &meta);
   for (uint32_t i = 0; i < 2u * meta.mean_pages; ++i)

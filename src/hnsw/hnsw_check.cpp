@@ -397,7 +397,10 @@ class Checker {
     const quant::Metric metric = view_->codec.params().metric;
     float extra = 0;
     bool sound = true;
-    if (quant::IsOfBits(metric)) {
+    if (format::IsSparse(view_->meta)) {
+      sound = quant::IsSparseCode(
+          {metric, view_->meta.dims, view_->meta.traversal_bits * quant::kEntryUnit}, coded);
+    } else if (quant::IsOfBits(metric)) {
       sound = quant::IsBitCode(metric, coded, view_->meta.dims);
     } else if (metric == quant::Metric::kL1) {
       std::memcpy(&extra, coded, sizeof extra);

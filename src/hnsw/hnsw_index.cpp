@@ -29,7 +29,14 @@ int TraversalBits(Metric metric, uint32_t dims, int total) {
 bool TryLayout(Meta* meta, int traversal, int refinement) {
   meta->traversal_bits = static_cast<uint8_t>(traversal);
   meta->refinement_bits = static_cast<uint8_t>(refinement);
-  const Metric metric = static_cast<Metric>(meta->metric);
+  const Metric metric = static_cast<Metric>(format::MetricByte(*meta));
+  if (format::IsSparse(*meta)) {
+    const uint32_t entries = static_cast<uint32_t>(traversal) * quant::kEntryUnit;
+    const bool fits =
+        format::PlanLayout(sizeof(quant::SparseFactors), entries * sizeof(uint32_t), 0, meta);
+    meta->mean_pages = 0;
+    return fits;
+  }
   if (quant::IsOfBits(metric)) {
     const bool fits =
         format::PlanLayout(quant::BitFactorBytes(metric), quant::BitCodeBytes(meta->dims), 0, meta);
@@ -72,12 +79,17 @@ quant::Codec MakeCodec(const Meta& meta, uint32_t epoch, const float* mean, Memo
 
 }  // namespace
 
-Meta PlanMeta(Metric metric, uint32_t dims, const am::AttributeBytes& attributes,
+void SetEntries(Meta* meta, uint32_t entries) {
+  int units = static_cast<int>(std::clamp<size_t>(DivUp(entries, quant::kEntryUnit), 2, 127));
+  while (units > 1 && !TryLayout(meta, units, 0)) --units;
+}
+
+Meta PlanMeta(Metric metric, bool sparse, uint32_t dims, const am::AttributeBytes& attributes,
               const Options& options, uint64_t seed) {
   Meta meta{};
   meta.magic = format::kMagic;
   meta.version = format::kFormatVersion;
-  meta.metric = static_cast<uint8_t>(metric);
+  meta.metric = static_cast<uint8_t>(static_cast<uint8_t>(metric) | (sparse ? format::kSparse : 0));
   meta.dims = dims;
   meta.m = static_cast<uint16_t>(options.m);
   meta.ef_construction = static_cast<uint16_t>(options.ef_construction);
@@ -91,6 +103,14 @@ Meta PlanMeta(Metric metric, uint32_t dims, const am::AttributeBytes& attributes
     ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
                     errmsg("option \"code_bits\" is not for strings of bits"),
                     errdetail("An index keeps them whole.")));
+  }
+  if (sparse) {
+    if (options.code_bits != kDefaultCodeBits) {
+      ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                      errmsg("option \"code_bits\" is not for sparse vectors")));
+    }
+    SetEntries(&meta, kDefaultEntries);
+    return meta;
   }
   const int total = options.code_bits == kDefaultCodeBits ? kTotalBits : options.code_bits;
   if (!PlanBits(&meta, total)) {
@@ -110,14 +130,15 @@ float GridStep(int bits, double variance) {
 }
 
 quant::CodecParams ParamsOf(const Meta& meta, uint32_t epoch) {
-  return {static_cast<Metric>(meta.metric),
+  return {static_cast<Metric>(format::MetricByte(meta)),
           meta.dims,
           meta.traversal_bits,
           meta.refinement_bits,
           meta.seed,
           meta.l1_step[epoch % 2],
           meta.max_norm[epoch % 2],
-          epoch > 0};
+          epoch > 0,
+          format::IsSparse(meta)};
 }
 
 bool MayPost(const Meta& meta) {
@@ -128,7 +149,8 @@ bool MayPost(const Meta& meta) {
 namespace {
 
 bool IsTraversal(const Meta& meta) {
-  const Metric metric = static_cast<Metric>(meta.metric);
+  if (format::IsSparse(meta)) return meta.traversal_bits >= 1 && meta.traversal_bits <= 127;
+  const Metric metric = static_cast<Metric>(format::MetricByte(meta));
   if (quant::IsOfBits(metric)) return meta.traversal_bits == 1;
   return meta.traversal_bits == 2 || meta.traversal_bits == 4 ||
          (meta.traversal_bits == 8 && metric == Metric::kL1);
@@ -150,8 +172,10 @@ void CheckMeta(Relation rel, const Meta& meta) {
   }
   // The layout follows from these; whatever else stands there is damage.
   const bool plausible =
-      meta.metric >= 1 && meta.metric <= 6 && meta.dims >= 1 &&
-      meta.dims <= static_cast<uint32_t>(am::MaxDims(static_cast<Metric>(meta.metric))) &&
+      format::MetricByte(meta) >= 1 &&
+      format::MetricByte(meta) <= (format::IsSparse(meta) ? 4 : 6) && meta.dims >= 1 &&
+      (format::IsSparse(meta) ||
+       meta.dims <= static_cast<uint32_t>(am::MaxDims(static_cast<Metric>(meta.metric)))) &&
       meta.m >= kMinM && meta.m <= kMaxM && IsTraversal(meta) && meta.refinement_bits <= 6 &&
       meta.refinement_bits % 2 == 0 &&
       format::AreAttributes(meta.attributes, meta.attribute_count, meta.attribute_bytes) &&
@@ -167,7 +191,8 @@ void CheckMeta(Relation rel, const Meta& meta) {
   }
   // A column that has lost its dimensions since (ALTER TYPE keeps the index) says nothing.
   const int dims = TupleDescAttr(RelationGetDescr(rel), 0)->atttypmod;
-  if (static_cast<Metric>(meta.metric) != am::MetricOf(rel) ||
+  if (static_cast<Metric>(format::MetricByte(meta)) != am::MetricOf(rel) ||
+      format::IsSparse(meta) != (am::ColumnTypeOf(rel) == am::ColumnType::kSparseVector) ||
       (dims > 0 && meta.dims != static_cast<uint32_t>(dims))) {
     pg::ReportCorrupted(rel, kMetaBlock, "metric or dimensions are not the column's");
   }

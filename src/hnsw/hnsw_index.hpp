@@ -133,7 +133,7 @@ struct IndexView {
   RecordId UpperId(format::Place at) const { return at.block * meta.uppers_per_page + at.index; }
   RecordId ChunkId(format::Place at) const { return at.block * meta.chunks_per_page + at.index; }
 
-  quant::Metric metric() const { return static_cast<quant::Metric>(meta.metric); }
+  quant::Metric metric() const { return codec.params().metric; }
   bool empty() const { return meta.entry == kNoId; }
 };
 
@@ -155,8 +155,13 @@ inline constexpr BlockNumber kMetaBlock = 0;
 
 // A meta page for an index that does not exist yet: layout chosen, nothing stored.
 // Errors: 54000 when a node cannot be made to fit a page.
-format::Meta PlanMeta(quant::Metric metric, uint32_t dims, const am::AttributeBytes& attributes,
-                      const struct Options& options, uint64_t seed);
+// Sparse vectors: the most entries up to `entries` that a code has room for.
+void SetEntries(format::Meta* meta, uint32_t entries);
+inline constexpr uint32_t kDefaultEntries = 256;
+
+format::Meta PlanMeta(quant::Metric metric, bool sparse, uint32_t dims,
+                      const am::AttributeBytes& attributes, const struct Options& options,
+                      uint64_t seed);
 // The step of an L1 grid for values of this variance; 0 when it is not a float.
 float GridStep(int bits, double variance);
 // The codec parameters of an epoch, which is meta's or the one before.

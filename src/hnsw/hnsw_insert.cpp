@@ -154,9 +154,7 @@ class Inserter {
     for (int i = 0; i < (view_.meta.recentring != 0 ? kFrames : 1); ++i) {
       const quant::Codec& codec = view_.CodecOf(static_cast<Frame>(i));
       codec.Code(draft_.x, draft_.coded[i], i == 0 ? draft_.refinement : nullptr);
-      if (codec.params().metric == quant::Metric::kInnerProduct) {
-        codec.SetLift(draft_.coded[i], codec.params().max_norm);
-      }
+      if (codec.has_lift()) codec.SetLift(draft_.coded[i], codec.params().max_norm);
       draft_.query[i] = codec.PrepareCode(draft_.coded[i], Prepared(view_.max_links() + i));
     }
   }

@@ -134,7 +134,9 @@ Datum Stats(Relation index, TupleDesc desc) {
   const int64 reachable = CountReachable(view, CurrentMemoryContext);
   const format::Meta& meta = view.meta;
   am::RowWriter row(desc);
-  row.Int(meta.version).Int(static_cast<int32>(meta.dims)).Text(am::MetricName(meta.metric));
+  row.Int(meta.version)
+      .Int(static_cast<int32>(meta.dims))
+      .Text(am::MetricName(format::MetricByte(meta)));
   row.Int(meta.m).Int(meta.ef_construction).Int(static_cast<int32>(meta.default_ef));
   row.Int(meta.traversal_bits).Int(meta.refinement_bits);
   row.Int(view.empty() ? 0 : static_cast<int32>(meta.entry_level) + 1);

@@ -23,27 +23,39 @@ float DecodedScale(const Factors& factors) {
 }  // namespace
 
 size_t Codec::MemoryBytes(const CodecParams& params) {
+  if (params.sparse) return SparseScratchBytes(params.traversal_bits * kEntryUnit);
   if (IsOfBits(params.metric)) return 0;
   return WorkSpace::MemoryBytes(params.dims) + RoundUp(2 * params.dims * sizeof(float), 8) +
          2 * PaddedDims(params.dims);
 }
 
 size_t Codec::PreparedCodeBytes(const CodecParams& params) {
+  if (params.sparse) return SparseCodeBytes(params.traversal_bits * kEntryUnit);
   return IsOfBits(params.metric) ? 0 : PaddedDims(params.dims);
 }
 
 size_t Codec::QueryBytes(const CodecParams& params) {
+  if (params.sparse) return SparseQueryBytes();
   if (IsOfBits(params.metric)) return BitFactorBytes(params.metric) + BitCodeBytes(params.dims);
   return RoundUp(params.dims * sizeof(float), 8) + 3 * PaddedDims(params.dims);
 }
 
 Codec::Codec(const CodecParams& params, const float* mean, void* memory)
-    : params_(params), kernels_(simd::Codes()), bit_kernels_(simd::Bits()) {
+    : params_(params),
+      kernels_(simd::Codes()),
+      bit_kernels_(simd::Bits()),
+      sparse_kernels_(simd::SparseCodes()) {
   const size_t dims = params.dims;
   high_bytes_ = low_bytes_ = refinement_bytes_ = 0;
   if (is_bits()) {
     factor_bytes_ = BitFactorBytes(params.metric);
     code_bytes_ = BitCodeBytes(params.dims);
+    return;
+  }
+  if (is_sparse()) {
+    scratch_ = static_cast<float*>(memory);
+    factor_bytes_ = sizeof(SparseFactors);
+    code_bytes_ = shape().entries * sizeof(uint32_t);
     return;
   }
   space_ = WorkSpace(params.metric, params.dims, params.seed, mean, memory);
@@ -80,6 +92,7 @@ float Codec::EncodeGrid(const float* work, uint8_t* values) const {
 
 void Codec::Code(VectorRef x, uint8_t* coded, uint8_t* refinement) const {
   if (is_bits()) return CodeBits(params_.metric, x.bits(), params_.dims, coded);
+  if (is_sparse()) return CodeSparse(shape(), x.sparse(), scratch_, coded);
   float* work = scratch_ + params_.dims;  // the other half is EncodeRefinement's
   Transform(x.floats(), work);
   Encode(work, coded, refinement);
@@ -271,7 +284,7 @@ float Codec::L1Blur() const {
 
 bool Codec::MayBeEqual(const CodeQuery& query, const uint8_t* query_coded,
                        const uint8_t* coded) const {
-  if (is_bits()) return std::memcmp(query_coded, coded, coded_bytes()) == 0;
+  if (is_bits() || is_sparse()) return std::memcmp(query_coded, coded, coded_bytes()) == 0;
   const float distance = CodeDistance(query, coded);
   if (is_l1()) {
     // A cell apart in each dim, by rounding, and what lies beyond the grid.
@@ -292,6 +305,10 @@ SearchQuery Codec::PrepareQuery(VectorRef x, void* memory) const {
     uint8_t* coded = static_cast<uint8_t*>(memory);
     CodeBits(params_.metric, x.bits(), params_.dims, coded);
     query.bits = AsBitQuery(params_.metric, coded);
+    return query;
+  }
+  if (is_sparse()) {
+    query.sparse = PrepareSparse(shape(), x.sparse(), memory);
     return query;
   }
   char* at = static_cast<char*>(memory);
@@ -331,6 +348,10 @@ CodeQuery Codec::PrepareCode(const uint8_t* coded, void* memory) const {
     query.bits = AsBitQuery(params_.metric, coded);
     return query;
   }
+  if (is_sparse()) {
+    query.sparse = PrepareSparseCode(shape(), coded, memory);
+    return query;
+  }
   uint8_t* values = static_cast<uint8_t*>(memory);
   const size_t dims = params_.dims;
   const int bits = params_.traversal_bits;
@@ -363,6 +384,7 @@ float Codec::Dot(const SearchQuery& query, const uint8_t* coded) const {
 }
 
 float Codec::Key(const SearchQuery& query, const uint8_t* coded) const {
+  if (is_sparse()) return SparseKey(sparse_kernels_, shape(), query.sparse, coded);
   if (is_bits()) return BitKey(bit_kernels_, params_.metric, query.bits, coded, code_bytes_);
   if (is_l1()) {
     return query.add + params_.l1_step *
@@ -405,6 +427,7 @@ Estimate Codec::WithError(const SearchQuery& query, float key, float dot, float 
 }
 
 Estimate Codec::Coarse(const SearchQuery& query, const uint8_t* coded) const {
+  if (is_sparse()) return SparseEstimate(sparse_kernels_, shape(), query.sparse, coded);
   const float key = Key(query, coded);
   if (is_bits()) return {key, 0};
   if (is_l1()) {
@@ -440,6 +463,7 @@ Estimate Codec::Refined(const SearchQuery& query, const uint8_t* coded,
 }
 
 float Codec::CodeDistance(const CodeQuery& query, const uint8_t* coded) const {
+  if (is_sparse()) return SparseCodeDistance(sparse_kernels_, shape(), query.sparse, coded);
   if (is_bits()) {
     return BitCodeDistance(bit_kernels_, params_.metric, query.bits, coded, code_bytes_);
   }
@@ -471,6 +495,12 @@ uint64_t HashVector(VectorRef x, size_t dims, uint64_t seed) {
       uint32_t word = 0;
       std::memcpy(&word, x.bits() + i, std::min(sizeof word, bytes - i));
       add(word);
+    }
+  } else if (x.form() == Form::kSparse) {
+    const SparseView& elements = x.sparse();
+    for (uint32_t i = 0; i < elements.count; ++i) {
+      add(static_cast<uint32_t>(elements.indices[i]));
+      add(std::bit_cast<uint32_t>(elements.values[i]));
     }
   } else {
     for (size_t i = 0; i < dims; ++i) add(std::bit_cast<uint32_t>(x.floats()[i] + 0.0f));

@@ -10,6 +10,7 @@
 
 #include "quant/bit_codec.hpp"
 #include "quant/cells.hpp"
+#include "quant/sparse_codec.hpp"
 #include "quant/vector_ref.hpp"
 #include "quant/work_space.hpp"
 #include "simd/code.hpp"
@@ -19,7 +20,7 @@ namespace ann::quant {
 struct CodecParams {
   Metric metric;
   uint32_t dims;
-  uint8_t traversal_bits;   // 2 or 4; under L1 2, 4 or 8; of bits 1
+  uint8_t traversal_bits;   // 2 or 4; under L1 2, 4 or 8; of bits 1; sparse: entries / kEntryUnit
   uint8_t refinement_bits;  // 0, 2, 4 or 6; under L1 and of bits 0
   uint64_t seed;
   float l1_step;  // grid step, L1 only
@@ -27,6 +28,7 @@ struct CodecParams {
   float max_norm;
   // Whether codes may have been made by Recode.
   bool recoded;
+  bool sparse;
 };
 
 // Stored before the traversal code of a rotated metric. r: work vector, r^ = d*y its decoded code.
@@ -55,6 +57,7 @@ struct SearchQuery {
   FineQuery fine;
   const uint8_t* grid;  // L1: the query on the index's grid
   BitQuery bits;
+  SparseQuery sparse;
   float unit;
   float sum;   // of the coarse values
   float norm;  // |q|^2 of the work query
@@ -66,6 +69,7 @@ struct CodeQuery {
   const int8_t* values;  // 2u - (2^bits - 1)
   const uint8_t* grid;   // L1: the codes
   BitQuery bits;
+  SparseQuery sparse;
   float scale;  // d, the decoded vector's length in steps
   float sum;
   float decoded;
@@ -85,10 +89,12 @@ class Codec {
   Codec(const CodecParams& params, const float* mean, void* memory);
 
   const CodecParams& params() const { return params_; }
-  Form form() const { return is_bits() ? Form::kBits : Form::kDense; }
+  Form form() const { return is_bits() ? Form::kBits : is_sparse() ? Form::kSparse : Form::kDense; }
   // Whether codes are made about a mean; else they belong to no epoch but the first, and what is
   // about work vectors and re-coding is not for them.
-  bool has_mean() const { return !is_bits(); }
+  bool has_mean() const { return form() == Form::kDense; }
+  // Whether codes end their factors with a lift, which makes inner product a distance.
+  bool has_lift() const { return has_mean() && params_.metric == Metric::kInnerProduct; }
   uint32_t factor_bytes() const { return factor_bytes_; }
   uint32_t code_bytes() const { return code_bytes_; }
   // Factors and code together.
@@ -143,6 +149,10 @@ class Codec {
  private:
   bool is_l1() const { return params_.metric == Metric::kL1; }
   bool is_bits() const { return IsOfBits(params_.metric); }
+  bool is_sparse() const { return params_.sparse; }
+  SparseShape shape() const {
+    return {params_.metric, params_.dims, params_.traversal_bits * kEntryUnit};
+  }
   float Dot(const SearchQuery& query, const uint8_t* coded) const;
   // `prior`: of a vector that was decoded, what Decode returned; else 0.
   void EncodeWith(const float* work, float prior, uint8_t* coded, uint8_t* refinement) const;
@@ -166,6 +176,7 @@ class Codec {
   uint32_t low_bytes_;
   simd::CodeKernels kernels_;
   simd::BitKernels bit_kernels_;
+  simd::SparseKernels sparse_kernels_;
   int32_t (*dot_)(const uint8_t*, const int8_t*, size_t);
   uint32_t (*sad_)(const uint8_t*, const uint8_t*, size_t);
 };

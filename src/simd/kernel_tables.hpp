@@ -10,6 +10,7 @@
 #include "simd/filter_mask.hpp"
 #include "simd/half.hpp"
 #include "simd/panel.hpp"
+#include "simd/sparse_table.hpp"
 #include "simd/transform.hpp"
 
 namespace ann::simd::internal {
@@ -22,6 +23,7 @@ extern const TransformKernels kBaselineTransforms;
 extern const PanelKernels kBaselinePanels;
 extern const BlockKernels kBaselineBlocks;
 extern const FilterKernels kBaselineFilters;
+extern const SparseKernels kBaselineSparse;
 extern const CodeKernels kPortableCodes;
 
 #if defined(__x86_64__)
@@ -42,5 +44,6 @@ const TransformKernels* TransformTable(int64_t hwy_targets);
 const PanelKernels* PanelTable(int64_t hwy_targets);
 const BlockKernels* BlockTable(int64_t hwy_targets);
 const FilterKernels* FilterTable(int64_t hwy_targets);
+const SparseKernels* SparseTable(int64_t hwy_targets);
 
 }  // namespace ann::simd::internal

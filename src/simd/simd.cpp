@@ -59,6 +59,7 @@ void Select(const Target& target, const CpuFeatures& cpu, int64_t hwy_supported)
     internal::active_panels = &internal::kBaselinePanels;
     internal::active_blocks = &internal::kBaselineBlocks;
     internal::active_filters = &internal::kBaselineFilters;
+    internal::active_sparse = &internal::kBaselineSparse;
   } else {
     internal::active_floats = internal::FloatTable(target.hwy_target);
     internal::active_halves = internal::HalfTable(target.hwy_target);
@@ -67,6 +68,7 @@ void Select(const Target& target, const CpuFeatures& cpu, int64_t hwy_supported)
     internal::active_panels = internal::PanelTable(target.hwy_target);
     internal::active_blocks = internal::BlockTable(target.hwy_target);
     internal::active_filters = internal::FilterTable(target.hwy_target);
+    internal::active_sparse = internal::SparseTable(target.hwy_target);
   }
 #if defined(__x86_64__)
   // Not all CPUs with the one have the other; a target of its own would be one more for all tests.
@@ -91,6 +93,7 @@ constinit const TransformKernels* active_transforms = &kBaselineTransforms;
 constinit const PanelKernels* active_panels = &kBaselinePanels;
 constinit const BlockKernels* active_blocks = &kBaselineBlocks;
 constinit const FilterKernels* active_filters = &kBaselineFilters;
+constinit const SparseKernels* active_sparse = &kBaselineSparse;
 }  // namespace internal
 
 void InitKernels() {

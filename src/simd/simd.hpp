@@ -12,6 +12,7 @@
 #include "simd/filter_mask.hpp"
 #include "simd/half.hpp"
 #include "simd/panel.hpp"
+#include "simd/sparse_table.hpp"
 #include "simd/transform.hpp"
 
 namespace ann::simd {
@@ -40,6 +41,7 @@ extern const TransformKernels* active_transforms;
 extern const PanelKernels* active_panels;
 extern const BlockKernels* active_blocks;
 extern const FilterKernels* active_filters;
+extern const SparseKernels* active_sparse;
 }  // namespace internal
 
 inline const FloatKernels& Floats() { return *internal::active_floats; }
@@ -50,5 +52,6 @@ inline const TransformKernels& Transforms() { return *internal::active_transform
 inline const PanelKernels& Panels() { return *internal::active_panels; }
 inline const BlockKernels& Blocks() { return *internal::active_blocks; }
 inline const FilterKernels& Filters() { return *internal::active_filters; }
+inline const SparseKernels& SparseCodes() { return *internal::active_sparse; }
 
 }  // namespace ann::simd

@@ -72,6 +72,7 @@ inline quant::CodecParams Params(quant::Metric metric, size_t dims, int traversa
           seed,
           0,
           0,
+          false,
           false};
 }
 
