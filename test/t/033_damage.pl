@@ -28,6 +28,7 @@ my @templates = (
 	[ '<=>', 'halfvec_cosine_ops', 300, 'm = 6', 200 ],
 	[ '<#>', 'vector_ip_ops', 40, 'm = 30', 300 ],
 	[ '<+>', 'vector_l1_ops', 33, 'm = 8', 300 ],
+	[ '<=>', 'sparsevec_cosine_ops, id', 70, 'm = 6', 200 ],
 	[ '<->', 'vector_l2_ops', 2100, 'm = 5, ef_construction = 10', 60 ]);
 my $copies = 8;
 $node->safe_psql('postgres', 'CREATE DATABASE template');
