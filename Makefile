@@ -57,6 +57,7 @@ help:
 	@echo "make demo       semantic search over this machine's package catalogue"
 	@echo "make test       all tests, on a private server"
 	@echo "make test-storm everything at once for ten minutes, with crashes"
+	@echo "make test-matrix  on newer PostgreSQL, in chroots (root)"
 	@echo "make test-units deaths after every change of an index, some minutes"
 	@echo "make test-sanitize  those that need a server, under the sanitizers"
 	@echo "make test-clients   pgvector's clients, unchanged, against this extension"

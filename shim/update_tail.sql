@@ -13,7 +13,7 @@ BEGIN
       MESSAGE = 'extension "vector" has functions that ann does not know: ' || strangers,
       HINT = 'Dump the database with pg_dump, and restore it into one that has been created with ann.';
   END IF;
-  SELECT string_agg(format('REINDEX INDEX %s;', c.oid::regclass), ' ' ORDER BY c.relname) INTO indexes
+  SELECT string_agg(format('REINDEX INDEX %s.%I;', c.relnamespace::regnamespace, c.relname), ' ' ORDER BY c.relname) INTO indexes
     FROM pg_class c JOIN pg_am a ON a.oid = c.relam WHERE c.relkind = 'i' AND a.amname IN ('hnsw', 'ivfflat');
   IF indexes IS NOT NULL THEN
     RAISE WARNING USING

@@ -126,7 +126,7 @@ CREATE INDEX ON strings USING ivf (b bit_hamming_ops) WITH (quantizer = rabitq);
 CREATE INDEX ON strings USING ivf (b bit_hamming_ops) WITH (rerank = index);
 CREATE TABLE vectors (v vector(3), b bit);
 CREATE INDEX ON vectors USING ivf (v vector_l2_ops) WITH (quantizer = bits);
-CREATE TABLE longer (b bit(64001), v varbit);
+CREATE TABLE longer (b bit(64001), v varbit(3));
 CREATE INDEX ON longer USING hnsw (b bit_hamming_ops);
 CREATE INDEX ON longer USING ivfflat (b bit_hamming_ops);
 CREATE INDEX ON longer USING hnsw (v bit_hamming_ops);

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Every suite against private servers, in two lanes where they leave each other alone; closes with `N passed, N failed`.
 # Logs are kept in build/test/. `run.sh sanitize`: only those that need a server, on the sanitizers' build,
-# logs in build/test-sanitize/.
+# logs in build/test-sanitize/. `run.sh matrix`: what depends on the server, with pgvector beside it (matrix/run.sh);
+# MATRIX_TAP names the TAP files.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 # The servers' user may not reach a folder of the caller's; nor is it to log in as the caller does.
@@ -95,13 +96,14 @@ run_regress() { # suite, driver, names, extra arguments
   [ $rc = 0 ] || cat "$logs/$suite.out"/regression.diffs 2>/dev/null | head -80
 }
 
-run_tap() { # install directory
-  local log=$logs/tap.log rc=0 skipped='^(ok [0-9]+ # skip|1\.\.0 # SKIP) *'
-  ANN_INSTALL=$1 test/tools/tap.sh test/t/*.pl >"$log" 2>&1 || rc=$?
-  tally tap "$log" "$(($(count '^ok ' "$log") - $(count '^ok [0-9]+ # skip' "$log")))" "$(count '^not ok ' "$log")" $rc
+run_tap() { # suite, install directory, files
+  local suite=$1 install=$2 log=$logs/$1.log rc=0 skipped='^(ok [0-9]+ # skip|1\.\.0 # SKIP) *'
+  shift 2
+  ANN_INSTALL=$install test/tools/tap.sh "$@" >"$log" 2>&1 || rc=$?
+  tally "$suite" "$log" "$(($(count '^ok ' "$log") - $(count '^ok [0-9]+ # skip' "$log")))" "$(count '^not ok ' "$log")" $rc
   # A file that is skipped as a whole counts as one.
   if grep -qE "$skipped" "$log"; then
-    echo "tap: $(count "$skipped" "$log") skipped: $(sed -nE "s/$skipped//p" "$log" | sort | uniq -c |
+    echo "$suite: $(count "$skipped" "$log") skipped: $(sed -nE "s/$skipped//p" "$log" | sort | uniq -c |
       sed -E 's/^ *([0-9]+) (.*)/\2 (\1)/' | paste -sd';' | sed 's/;/; /g')"
   fi
 }
@@ -160,7 +162,7 @@ on_hooks() {
   run_isolation interleave test/isolation_hooks
   test/tools/pgserver.sh stop "$logs/hooks-server"
 }
-tap_on_hooks() { run_tap tmp_install_hooks; }
+tap_on_hooks() { run_tap tap tmp_install_hooks test/t/*.pl; }
 
 if [ "$only" = sanitize ]; then
   if build sanitize sanitize && install_build sanitize; then
@@ -169,9 +171,24 @@ if [ "$only" = sanitize ]; then
       run_isolation isolation test/isolation
       test/tools/pgserver.sh stop "$logs/server"
     fi
-    run_tap tmp_install_sanitize
+    run_tap tap tmp_install_sanitize test/t/*.pl
     # A server that looks in one place only gets the release back.
     install_build release
+  fi
+  finish
+fi
+if [ "$only" = matrix ]; then
+  if build release all && install_build release; then
+    run_tap pgvector tmp_install test/matrix/pgvector.pl
+    on_release
+  fi
+  if build hooks hooks && install_build hooks; then
+    start_server hooks-server tmp_install_hooks && {
+      run_isolation interleave test/isolation_hooks
+      test/tools/pgserver.sh stop "$logs/hooks-server"
+    }
+    # shellcheck disable=SC2086
+    run_tap tap tmp_install_hooks ${MATRIX_TAP:-test/t/*.pl}
   fi
   finish
 fi

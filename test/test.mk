@@ -3,7 +3,7 @@ PGMAJOR = $(or $(shell $(PG_CONFIG) --version 2>/dev/null | sed 's/[^0-9]*\([0-9
 DEPS = g++ make postgresql-$(PGMAJOR) postgresql-server-dev-$(PGMAJOR) libhwy-dev libboost-dev \
        libgtest-dev libipc-run-perl clang-format-14 python3 python3-venv python3-numpy python3-psycopg libopenblas0-pthread
 
-.PHONY: deps test test-storm test-units test-sanitize test-clients lint unit hooks sanitize
+.PHONY: deps test test-matrix test-storm test-units test-sanitize test-clients lint unit hooks sanitize
 deps:
 	@missing=$$(for p in $(DEPS); do dpkg-query -W -f '$${Status}\n' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done | tr '\n' ' '); \
 	if [ -z "$$missing" ]; then exit 0; fi; \
@@ -38,6 +38,15 @@ test-clients:
 	@$(MAKE) --no-print-directory deps
 	@$(MAKE) --no-print-directory -s all
 	@bash test/clients/run.sh
+
+# The same on the servers of Debian's next releases, each in a chroot, with pgvector's package: needs root, and 1.5 GB for
+# one after the other. MATRIX_MIRROR: where debootstrap finds them; else it is where apt does.
+MATRIX_SUITES ?= trixie forky
+MATRIX_TAP ?= $(addprefix test/t/,001_wal.pl 002_recall.pl 004_crash.pl 005_corruption.pl 006_migration.pl 010_vacuum.pl 020_unpinned.pl \
+  032_backup.pl 034_interrupts.pl 050_ivf.pl 055_ivf_parallel.pl 060_ivf_stream.pl 062_ivf_attributes.pl 066_ivf_migration.pl \
+  070_filters.pl 071_filtered_scan.pl 072_range.pl 073_shim.pl)
+test-matrix:
+	@MATRIX_MIRROR="$(MATRIX_MIRROR)" MATRIX_TAP="$(MATRIX_TAP)" bash test/matrix/run.sh $(MATRIX_SUITES)
 
 lint:
 	@$(MAKE) --no-print-directory -s all

@@ -20,9 +20,17 @@ int DimsOf(Relation index) {
                            get_am_name(index->rd_rel->relam), RelationGetRelationName(index)),
                     errhint("The vector comes first, then the columns to filter by.")));
   }
-  const int dims = TupleDescAttr(RelationGetDescr(index), 0)->atttypmod;
+  const FormData_pg_attribute* column = TupleDescAttr(RelationGetDescr(index), 0);
+  // It takes the operator classes of bit, but its number is only the most that it may have.
+  if (column->atttypid == VARBITOID) {
+    ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+                    errmsg("strings of a varying number of bits cannot be indexed by %s",
+                           get_am_name(index->rd_rel->relam)),
+                    errhint("Index an expression such as (column::bit(n)).")));
+  }
+  const int dims = column->atttypmod;
   if (dims < 0) {
-    const char* type = pg::TypeName(TupleDescAttr(RelationGetDescr(index), 0)->atttypid);
+    const char* type = pg::TypeName(column->atttypid);
     ereport(
         ERROR,
         (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("column does not have dimensions"),
