@@ -1,8 +1,9 @@
-// A growing array of equal blocks that never moves: chunks from the caller's allocator.
+// A growing array of equal blocks that never moves by itself: chunks from the caller's allocator.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #include "core/vec.hpp"
 
@@ -38,6 +39,27 @@ class Arena {
     }
   }
 
+  // Moves all blocks to memory of the caller's, bytes() long, one chunk after the other; no more
+  // may be appended.
+  void MoveTo(uint8_t* memory) {
+    for (uint8_t*& chunk : chunks_) {
+      std::memcpy(memory, chunk, ChunkBytes());
+      ByteAlloc(alloc_).deallocate(chunk, ChunkBytes());
+      chunk = memory;
+      memory += ChunkBytes();
+    }
+    borrowed_ = true;
+  }
+  // An empty arena takes over what another one has moved to `memory`.
+  void Adopt(uint8_t* memory, uint32_t size) {
+    size_ = size;
+    for (uint32_t first = 0; first < size; first += Mask() + 1) {
+      chunks_.push_back(memory);
+      memory += ChunkBytes();
+    }
+    borrowed_ = true;
+  }
+
   uint8_t* operator[](uint32_t i) const {
     return chunks_[i >> shift_] + static_cast<size_t>(i & Mask()) * stride_;
   }
@@ -46,7 +68,9 @@ class Arena {
 
   void Free() {
     ByteAlloc alloc(alloc_);
-    for (uint8_t* chunk : chunks_) alloc.deallocate(chunk, ChunkBytes());
+    for (uint8_t* chunk : chunks_) {
+      if (!borrowed_) alloc.deallocate(chunk, ChunkBytes());
+    }
     chunks_.clear();
     size_ = 0;
   }
@@ -63,6 +87,7 @@ class Arena {
   size_t stride_;
   uint32_t shift_ = 0;
   uint32_t size_ = 0;
+  bool borrowed_ = false;  // the chunks are the caller's
 };
 
 }  // namespace ann

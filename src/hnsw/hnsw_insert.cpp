@@ -15,7 +15,7 @@
 
 #include "am/vector_column.hpp"
 #include "core/rng.hpp"
-#include "graph/memory_graph.hpp"
+#include "graph/linker.hpp"
 #include "graph/select.hpp"
 #include "hnsw/hnsw.hpp"
 #include "hnsw/hnsw_backlinks.hpp"

@@ -2,8 +2,6 @@
 
 #include <cstring>
 
-#include <sys/statvfs.h>
-
 #include "am/attributes.hpp"
 #include "pg/alloc.hpp"
 #include "pg/test_hooks.hpp"
@@ -12,10 +10,10 @@ namespace ann::ivf {
 
 namespace {
 
-enum class Job : uint32_t { kTrain, kPlace, kLeave };
+enum Job : uint32_t { kTrain, kPlace, kLeave };
 
 // What lies in the workers' shared memory.
-enum Key : uint64 { kSharedKey = 1, kFrameKey, kScanKey, kSortKey, kQueryKey, kBufferKey, kWalKey };
+enum Key : uint64 { kSharedKey = 1, kFrameKey, kScanKey, kSortKey };
 
 constexpr size_t kAlignment = 64;
 
@@ -36,20 +34,10 @@ struct CrewShared {
   format::IvfMeta meta;
   int sort_memory_kb;
 
-  // The job under way. `mutex` guards what follows, up to `next`.
-  slock_t mutex;
-  uint64_t number;  // of jobs so far
-  Job job;
-  TrainingStep step;
-  bool open;    // workers may join
-  int working;  // workers that have joined and not left
-  int joined;   // in all
-  ConditionVariable posted;
-  ConditionVariable left;
-  uint32_t chunks;
-  pg_atomic_uint32 next;
+  am::JobBoard board;
+  TrainingStep step;  // of the job kTrain
 
-  // What came of placing rows, guarded by `mutex`.
+  // What came of placing rows, guarded by the board's mutex.
   double heap_tuples;
   uint64_t rows;
   bool broken_hot_chain;
@@ -59,83 +47,9 @@ struct CrewShared {
 
 namespace {
 
-// --- jobs
-// -----------------------------------------------------------------------------------------
-
-void InitJobs(CrewShared& shared) {
-  SpinLockInit(&shared.mutex);
-  ConditionVariableInit(&shared.posted);
-  ConditionVariableInit(&shared.left);
-  pg_atomic_init_u32(&shared.next, 0);
+void InitShared(CrewShared& shared) {
+  am::InitBoard(shared.board);
   pg_atomic_init_u64(&shared.seen, 0);
-}
-
-void Post(CrewShared& shared, Job job, TrainingStep step, uint32_t chunks) {
-  SpinLockAcquire(&shared.mutex);
-  ++shared.number;
-  shared.job = job;
-  shared.step = step;
-  shared.open = true;
-  shared.joined = 0;
-  shared.chunks = chunks;
-  pg_atomic_write_u32(&shared.next, 0);
-  SpinLockRelease(&shared.mutex);
-  ConditionVariableBroadcast(&shared.posted);
-}
-
-// By who has joined.
-template <class Work>
-void TakeChunks(CrewShared& shared, Work&& work) {
-  for (;;) {
-    const uint32_t chunk = pg_atomic_fetch_add_u32(&shared.next, 1);
-    if (chunk >= shared.chunks) return;
-    work(chunk);
-  }
-}
-
-// Ends a job: waits for those who have joined; how many there were.
-int Await(CrewShared& shared) {
-  int joined = 0;
-  ConditionVariablePrepareToSleep(&shared.left);
-  for (;;) {
-    SpinLockAcquire(&shared.mutex);
-    shared.open = shared.working > 0;
-    joined = shared.joined;
-    const bool over = !shared.open;
-    SpinLockRelease(&shared.mutex);
-    if (over) break;
-    ConditionVariableSleep(&shared.left, WAIT_EVENT_PARALLEL_CREATE_INDEX_SCAN);
-  }
-  ConditionVariableCancelSleep();
-  return joined;
-}
-
-// Waits for a job other than number `last`, and joins it.
-Job Join(CrewShared& shared, uint64_t* last) {
-  Job job{};
-  ConditionVariablePrepareToSleep(&shared.posted);
-  for (;;) {
-    SpinLockAcquire(&shared.mutex);
-    const bool joins = shared.open && shared.number != *last;
-    if (joins) {
-      *last = shared.number;
-      job = shared.job;
-      ++shared.working;
-      ++shared.joined;
-    }
-    SpinLockRelease(&shared.mutex);
-    if (joins) break;
-    ConditionVariableSleep(&shared.posted, WAIT_EVENT_PARALLEL_CREATE_INDEX_SCAN);
-  }
-  ConditionVariableCancelSleep();
-  return job;
-}
-
-void Leave(CrewShared& shared) {
-  SpinLockAcquire(&shared.mutex);
-  --shared.working;
-  SpinLockRelease(&shared.mutex);
-  ConditionVariableSignal(&shared.left);
 }
 
 // --- placing rows
@@ -162,11 +76,11 @@ class Placing {
     const double tuples =
         table_index_build_scan(heap, view_.rel, info, true, reports_, PlaceRow, this, scan);
     placer_.Flush();
-    SpinLockAcquire(&shared_.mutex);
+    SpinLockAcquire(&shared_.board.mutex);
     shared_.heap_tuples += tuples;
     shared_.rows += placer_.rows();
     shared_.broken_hot_chain |= info->ii_BrokenHotChain;
-    SpinLockRelease(&shared_.mutex);
+    SpinLockRelease(&shared_.board.mutex);
   }
 
  private:
@@ -228,14 +142,6 @@ void Tick(void*, cluster::Phase, uint64_t done, uint64_t total) {
 
 void TickOfWorker(void*, cluster::Phase, uint64_t, uint64_t) { CHECK_FOR_INTERRUPTS(); }
 
-// Whether shared memory can be had, so that a build need not fail where it is scarce (containers
-// have 64 MB of it). Half of it is left to others.
-bool FitsSharedMemory(size_t bytes) {
-  struct statvfs shm;
-  if (dynamic_shared_memory_type != DSM_IMPL_POSIX || statvfs("/dev/shm", &shm) != 0) return true;
-  return bytes <= uint64_t{shm.f_bavail} * shm.f_frsize / 2;
-}
-
 }  // namespace
 
 // --- the leader
@@ -245,12 +151,12 @@ void Crew::Start(int lists, const UserCentroids* given) {
   plan_ = PlanTraining(*view_, heap_, info_, lists, given, context_);
   const size_t bytes = FrameMemory::Bytes(view_->meta, plan_.lists);
   const int workers =
-      FitsSharedMemory(bytes)
+      am::FitsSharedMemory(bytes)
           ? plan_create_index_workers(RelationGetRelid(heap_), RelationGetRelid(view_->rel))
           : 0;
   if (workers == 0 || !Launch(workers, bytes)) {
     shared_ = pg::AllocZero<CrewShared>(context_, 1);
-    InitJobs(*shared_);
+    InitShared(*shared_);
     frame_ = FrameMemory(AllocAligned(context_, bytes), view_->meta, plan_.lists);
   }
   PrepareSample();
@@ -259,55 +165,32 @@ void Crew::Start(int lists, const UserCentroids* given) {
 // False: there is no shared memory for workers, or the server has none to spare.
 bool Crew::Launch(int workers, size_t frame_bytes) {
   snapshot_ = info_->ii_Concurrent ? RegisterSnapshot(GetTransactionSnapshot()) : SnapshotAny;
-  EnterParallelMode();
-  workers_ = CreateParallelContext("$libdir/ann", "ann_ivf_build_worker", workers);
-  const size_t scan_bytes = table_parallelscan_estimate(heap_, snapshot_);
-  const size_t sort_bytes = tuplesort_estimate_shared(workers + 1);
-  const char* query = debug_query_string != nullptr ? debug_query_string : "";
-  const struct {
-    Key key;
-    size_t bytes;
-  } pieces[] = {{kSharedKey, sizeof(CrewShared)},
-                {kFrameKey, frame_bytes + kAlignment},
-                {kScanKey, scan_bytes},
-                {kSortKey, sort_bytes},
-                {kQueryKey, std::strlen(query) + 1},
-                {kBufferKey, mul_size(sizeof(BufferUsage), static_cast<Size>(workers))},
-                {kWalKey, mul_size(sizeof(WalUsage), static_cast<Size>(workers))}};
-  for (const auto& piece : pieces) {
-    shm_toc_estimate_chunk(&workers_->estimator, piece.bytes);
-    shm_toc_estimate_keys(&workers_->estimator, 1);
-  }
-  InitializeParallelDSM(workers_);
-  if (workers_->seg == nullptr) {
-    End();
+  const am::SharedPiece pieces[] = {
+      {kSharedKey, sizeof(CrewShared)},
+      {kFrameKey, frame_bytes + kAlignment, false},
+      {kScanKey, table_parallelscan_estimate(heap_, snapshot_)},
+      {kSortKey, static_cast<size_t>(tuplesort_estimate_shared(workers + 1))}};
+  if (!workers_.Prepare("ann_ivf_build_worker", workers, pieces)) {
+    ForgetSnapshot();
     return false;
   }
-  for (const auto& piece : pieces) {
-    void* memory = shm_toc_allocate(workers_->toc, piece.bytes);
-    std::memset(memory, 0, piece.key == kFrameKey ? 0 : piece.bytes);
-    shm_toc_insert(workers_->toc, piece.key, memory);
-  }
-  const auto lookup = [this](Key key) { return shm_toc_lookup(workers_->toc, key, false); };
-  shared_ = static_cast<CrewShared*>(lookup(kSharedKey));
-  InitJobs(*shared_);
+  shared_ = static_cast<CrewShared*>(workers_.Find(kSharedKey));
+  InitShared(*shared_);
   shared_->heap = RelationGetRelid(heap_);
   shared_->index = RelationGetRelid(view_->rel);
   shared_->concurrent = info_->ii_Concurrent;
   shared_->lists = plan_.lists;
   shared_->meta = view_->meta;
-  frame_ = FrameMemory(Aligned(lookup(kFrameKey)), view_->meta, plan_.lists);
-  table_parallelscan_initialize(heap_, static_cast<ParallelTableScanDesc>(lookup(kScanKey)),
+  frame_ = FrameMemory(Aligned(workers_.Find(kFrameKey)), view_->meta, plan_.lists);
+  table_parallelscan_initialize(heap_, static_cast<ParallelTableScanDesc>(workers_.Find(kScanKey)),
                                 snapshot_);
-  tuplesort_initialize_shared(static_cast<Sharedsort*>(lookup(kSortKey)), workers + 1,
-                              workers_->seg);
-  std::strcpy(static_cast<char*>(lookup(kQueryKey)), query);
-  LaunchParallelWorkers(workers_);
-  if (workers_->nworkers_launched == 0) {
-    End();
+  tuplesort_initialize_shared(static_cast<Sharedsort*>(workers_.Find(kSortKey)), workers + 1,
+                              workers_.segment());
+  if (!workers_.Launch()) {
+    ForgetSnapshot();
     return false;
   }
-  shared_->sort_memory_kb = maintenance_work_mem / (workers_->nworkers_launched + 1);
+  shared_->sort_memory_kb = maintenance_work_mem / (workers_.launched() + 1);
   return true;
 }
 
@@ -315,7 +198,7 @@ bool Crew::Launch(int workers, size_t frame_bytes) {
 void Crew::PrepareSample() {
   training_context_ = AllocSetContextCreate(context_, "ann ivf training", ALLOCSET_DEFAULT_SIZES);
   const size_t bytes = Training::Bytes(view_->meta, plan_);
-  if (workers_ != nullptr && FitsSharedMemory(bytes)) {
+  if (workers_.any() && am::FitsSharedMemory(bytes)) {
     sample_ = dsm_create(bytes, DSM_CREATE_NULL_IF_MAXSEGMENTS);
   }
   if (sample_ != nullptr) shared_->sample = dsm_segment_handle(sample_);
@@ -338,11 +221,12 @@ void Crew::RunStep(void* arg, TrainingStep step, uint32_t chunks) {
     }
     return;
   }
-  Post(*crew.shared_, Job::kTrain, step, chunks);
+  crew.shared_->step = step;
+  am::PostJob(crew.shared_->board, kTrain, chunks);
   pg::StopPoint("build.posted");
-  TakeChunks(*crew.shared_,
-             [&](uint32_t chunk) { crew.training_->RunChunk(step, chunk, progress); });
-  Await(*crew.shared_);
+  am::TakeChunks(crew.shared_->board,
+                 [&](uint32_t chunk) { crew.training_->RunChunk(step, chunk, progress); });
+  am::AwaitWorkers(crew.shared_->board);
 }
 
 void Crew::FindLists() {
@@ -362,17 +246,17 @@ void Crew::FindLists() {
 }
 
 double Crew::PlaceRows() {
-  if (workers_ == nullptr) {
+  if (!workers_.any()) {
     sort_ = MakeSort(maintenance_work_mem, nullptr);
     Placing(*shared_, *view_, frame_, *sort_, true, context_).Run(heap_, info_, nullptr);
     return shared_->heap_tuples;
   }
-  auto* scan = static_cast<ParallelTableScanDesc>(shm_toc_lookup(workers_->toc, kScanKey, false));
-  auto* sort = static_cast<Sharedsort*>(shm_toc_lookup(workers_->toc, kSortKey, false));
-  Post(*shared_, Job::kPlace, {}, 0);
+  auto* scan = static_cast<ParallelTableScanDesc>(workers_.Find(kScanKey));
+  auto* sort = static_cast<Sharedsort*>(workers_.Find(kSortKey));
+  am::PostJob(shared_->board, kPlace, 0);
   pg::StopPoint("build.placing");
   PlaceShare(*shared_, *view_, frame_, heap_, info_, scan, sort, true, context_);
-  const int joined = Await(*shared_);
+  const int joined = am::AwaitWorkers(shared_->board);
   Disband();
   ereport(DEBUG1, (errmsg_internal("index \"%s\": %d processes have read the table",
                                    RelationGetRelationName(view_->rel), joined + 1)));
@@ -391,24 +275,20 @@ RowSort* Crew::MakeSort(int memory_kb, SortCoordinate coordinate) {
 
 uint64_t Crew::rows() const { return shared_->rows; }
 
-// Lets the workers go, and counts what they have read and written as this process's.
 void Crew::Disband() {
-  Post(*shared_, Job::kLeave, {}, 0);
-  WaitForParallelWorkersToFinish(workers_);
-  auto* buffers = static_cast<BufferUsage*>(shm_toc_lookup(workers_->toc, kBufferKey, false));
-  auto* wal = static_cast<WalUsage*>(shm_toc_lookup(workers_->toc, kWalKey, false));
-  for (int i = 0; i < workers_->nworkers_launched; ++i) {
-    InstrAccumParallelQuery(&buffers[i], &wal[i]);
-  }
+  am::PostJob(shared_->board, kLeave, 0);
+  workers_.Finish();
+}
+
+void Crew::ForgetSnapshot() {
+  if (IsMVCCSnapshot(snapshot_)) UnregisterSnapshot(snapshot_);
 }
 
 void Crew::End() {
   if (sort_ != nullptr) sort_->End();
-  if (workers_ == nullptr) return;
-  if (IsMVCCSnapshot(snapshot_)) UnregisterSnapshot(snapshot_);
-  DestroyParallelContext(workers_);
-  workers_ = nullptr;
-  ExitParallelMode();
+  if (!workers_.any()) return;
+  ForgetSnapshot();
+  workers_.End();
 }
 
 // --- workers
@@ -435,8 +315,9 @@ class Worker {
     const LOCKMODE lock = shared_.concurrent ? RowExclusiveLock : AccessExclusiveLock;
     index_ = index_open(shared_.index, lock);
     uint64_t last = 0;
-    for (Job job; (job = Join(shared_, &last)) != Job::kLeave; Leave(shared_)) {
-      if (job == Job::kTrain) {
+    for (uint32_t job; (job = am::JoinJob(shared_.board, &last)) != kLeave;
+         am::LeaveJob(shared_.board)) {
+      if (job == kTrain) {
         Train();
       } else {
         ForgetSample();
@@ -459,8 +340,8 @@ class Worker {
     }
     cluster::Progress progress;
     progress.tick = TickOfWorker;
-    TakeChunks(shared_,
-               [&](uint32_t chunk) { training_->RunChunk(shared_.step, chunk, progress); });
+    am::TakeChunks(shared_.board,
+                   [&](uint32_t chunk) { training_->RunChunk(shared_.step, chunk, progress); });
   }
 
   void ForgetSample() {
@@ -500,11 +381,7 @@ PGDLLEXPORT void ann_ivf_build_worker(dsm_segment* segment, shm_toc* toc);
 
 void ann_ivf_build_worker(dsm_segment* segment, shm_toc* toc) {
   using namespace ann::ivf;
-  debug_query_string = static_cast<char*>(shm_toc_lookup(toc, kQueryKey, false));
-  pgstat_report_activity(STATE_RUNNING, debug_query_string);
-  InstrStartParallelQuery();
+  ann::am::BeginWork(toc);
   Worker(segment, toc).Run();
-  auto* buffers = static_cast<BufferUsage*>(shm_toc_lookup(toc, kBufferKey, false));
-  auto* wal = static_cast<WalUsage*>(shm_toc_lookup(toc, kWalKey, false));
-  InstrEndParallelQuery(&buffers[ParallelWorkerNumber], &wal[ParallelWorkerNumber]);
+  ann::am::EndWork(toc);
 }

@@ -1,10 +1,8 @@
 // The processes that build an index together: README section "Build".
-//
-// The leader posts jobs; workers come, take chunks of the job under way, and wait for the next one.
-// Nobody waits for a worker that has not come yet: one that is late only does less. What a job
-// computes does not depend on who does which chunk.
+// What a job computes does not depend on who does which chunk.
 #pragma once
 
+#include "am/crew.hpp"
 #include "ivf/ivf_sort.hpp"
 #include "ivf/ivf_train.hpp"
 
@@ -43,6 +41,7 @@ class Crew {
   void PrepareSample();
   RowSort* MakeSort(int memory_kb, SortCoordinate coordinate);
   void Disband();
+  void ForgetSnapshot();
 
   Relation heap_;
   IndexView* view_;
@@ -56,8 +55,8 @@ class Crew {
   // Of the sample; null: it is this process's own.
   dsm_segment* sample_ = nullptr;
   RowSort* sort_ = nullptr;
-  // Null: a crew of one.
-  ParallelContext* workers_ = nullptr;
+  // None: a crew of one.
+  am::Workers workers_;
   Snapshot snapshot_ = nullptr;
 };
 

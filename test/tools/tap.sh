@@ -11,7 +11,8 @@ pgxs_dir=$("${PG_CONFIG:-pg_config}" --pgxs)
 pgxs_dir=${pgxs_dir%/src/makefiles/pgxs.mk}
 rm -rf tmp_check
 mkdir -p tmp_check/log tmp_check/said
-test/tools/server_config.sh | grep -v shared_buffers >tmp_check/tap.conf
+# Builds of hnsw are the same each time without workers only; tests of workers ask for them.
+{ test/tools/server_config.sh | grep -v shared_buffers; echo 'max_parallel_maintenance_workers = 0'; } >tmp_check/tap.conf
 install=${ANN_INSTALL:-tmp_install}
 # Ports are given out in one place: files that run at the same time must not take the same.
 run=(test/tools/pgserver.sh as tmp_check env TEMP_CONFIG="$PWD/tmp_check/tap.conf" TESTLOGDIR="$PWD/tmp_check/log"

@@ -9,6 +9,7 @@
 
 #include "codec_test_util.hpp"
 #include "graph/filtered.hpp"
+#include "graph/linker.hpp"
 #include "graph/memory_graph.hpp"
 
 namespace {
@@ -30,8 +31,10 @@ class FilteredTest : public ::testing::Test {
     for (uint32_t i = 0; i < kRows; ++i) {
       graph_->AddRow({0, static_cast<uint16_t>(i), 1}, i, (*rows_)[i].data());
     }
-    for (NodeId id = 0; id < kRows; ++id) graph_->Link(id);
-    graph_->Trim();
+    graph_->Freeze();
+    Linker<Alloc> linker(Alloc(), graph_->space());
+    for (NodeId id = 0; id < kRows; ++id) linker.Link(id);
+    for (NodeId id = 0; id < kRows; ++id) linker.Trim(id);
   }
   static void TearDownTestSuite() {
     graph_->Free();

@@ -1,14 +1,18 @@
 // The graph of a build: structure, determinism, and recall on real vectors against exact truth.
 #include <algorithm>
+#include <atomic>
+#include <barrier>
 #include <cmath>
 #include <memory>
 #include <set>
+#include <thread>
 #include <vector>
 
 #include <gtest/gtest.h>
 
 #include "codec_test_util.hpp"
 #include "graph/calibrate.hpp"
+#include "graph/linker.hpp"
 #include "graph/memory_graph.hpp"
 
 namespace {
@@ -28,15 +32,20 @@ size_t RowOf(format::Tid tid) { return size_t{tid.block_high} << 16 | tid.block_
 class Built {
  public:
   Built(const quant::CodecParams& params, const std::vector<Vector>& rows, const Vector& mean,
-        const BuildParams& build)
-      : codec_(params, mean), graph_(Alloc(), *codec_, build) {
+        const BuildParams& build, int threads = 0)
+      : codec_(params, mean), build_(build), graph_(Alloc(), *codec_, build) {
     for (size_t i = 0; i < rows.size(); ++i) {
       graph_.AddRow(TidOf(i), quant::HashVector(rows[i].data(), rows[i].size(), params.seed),
                     rows[i].data());
     }
-    graph_.Freeze();
-    for (NodeId id = 0; id < graph_.size(); ++id) graph_.Link(id);
-    graph_.Trim();
+    if (threads == 0) {
+      graph_.Freeze();
+      LinkAlone();
+    } else {
+      shared_.resize(graph_.SharedBytes() + 64);
+      graph_.Freeze(Shared());
+      LinkTogether(threads);
+    }
   }
   ~Built() { graph_.Free(); }
 
@@ -62,8 +71,37 @@ class Built {
   }
 
  private:
+  void* Shared() {
+    void* memory = shared_.data();
+    size_t room = shared_.size();
+    return std::align(64, room - 64, memory, room);
+  }
+  void LinkAlone() {
+    Linker<Alloc> linker(Alloc(), graph_.space());
+    for (NodeId id = 0; id < graph_.size(); ++id) linker.Link(id);
+    for (NodeId id = 0; id < graph_.size(); ++id) linker.Trim(id);
+  }
+  // As processes do it: each has a space of its own over the same memory.
+  void LinkTogether(int threads) {
+    std::atomic<NodeId> linked = 0, trimmed = 0;
+    std::barrier all(threads);
+    std::vector<std::thread> running;
+    for (int t = 0; t < threads; ++t) {
+      running.emplace_back([&] {
+        LinkSpace<Alloc> space(Alloc(), *codec_, build_, Shared());
+        Linker<Alloc> linker(Alloc(), space);
+        for (NodeId id; (id = linked++) < space.size();) linker.Link(id);
+        all.arrive_and_wait();
+        for (NodeId id; (id = trimmed++) < space.size();) linker.Trim(id);
+      });
+    }
+    for (std::thread& thread : running) thread.join();
+  }
+
   TestCodec codec_;
+  BuildParams build_;
   Graph graph_;
+  std::vector<char> shared_;
 };
 
 // Lists are no longer than promised, and name each other node at most once, on its levels only.
@@ -182,6 +220,28 @@ TEST(MemoryGraphTest, TwoBuildsAreEqual) {
     levels_differ |= other.graph().level(id) != a.level(id);
   }
   EXPECT_TRUE(levels_differ) << "the seed of levels changes nothing";
+}
+
+// Node after node by another thread, from the first on: as little order as there can be.
+TEST(MemoryGraphTest, ThreadsLinkTogether) {
+  const std::vector<Vector> rows = FirstRows(5000), queries = Queries(40);
+  const Vector mean = Mean(rows);
+  const auto params = Params(Metric::kCosine, 384, 2, 0);
+  const double alone =
+      Recall(Built(params, rows, mean, kDefaults), Metric::kCosine, rows, queries, 40);
+  const Built together(params, rows, mean, kDefaults, 4);
+  ASSERT_NO_FATAL_FAILURE(ExpectValidLinks(together.graph(), kDefaults.m));
+  EXPECT_GE(CountReached(together.graph()), together.graph().size() - 5);
+  EXPECT_GE(Recall(together, Metric::kCosine, rows, queries, 40), alone - 0.01);
+}
+
+// Lists of m = 2 overflow all the time, and nodes rise above all others.
+TEST(MemoryGraphTest, ThreadsMeetInShortLists) {
+  const std::vector<Vector> rows = FirstRows(3000);
+  for (int round = 0; round < 3; ++round) {
+    const Built built(Params(Metric::kL2, 384, 2, 0), rows, Mean(rows), {2, 8, 7}, 8);
+    ASSERT_NO_FATAL_FAILURE(ExpectValidLinks(built.graph(), 2));
+  }
 }
 
 TEST(MemoryGraphTest, EqualRowsShareANode) {
