@@ -87,12 +87,13 @@ start_server() { # name, install directory
     -c "ALTER SYSTEM SET checkpoint_timeout = '1h'" -c 'SELECT pg_reload_conf()' >/dev/null
 }
 
+# PostgreSQL 16 and later say `ok 1 - name` where 15 says `test name ... ok`.
 run_regress() { # suite, driver, names, extra arguments
   local suite=$1 driver=$2 names=$3 log=$logs/$1.log rc=0
   shift 3
   # shellcheck disable=SC2086
   "$pgxs_dir/$driver" --bindir="$bindir" --dlpath=. --load-extension=ann "$@" $names >"$log" 2>&1 || rc=$?
-  tally "$suite" "$log" "$(count '^(test .*|ok .*|[ ]+[a-z0-9_]+ +)\.\.\. ok' "$log")" "$(count '\.\.\. FAILED' "$log")" $rc
+  tally "$suite" "$log" "$(count '^(ok [0-9]+ +[-+] |(test .*|[ ]+[a-z0-9_]+ +)\.\.\. ok)' "$log")" "$(count '^not ok [0-9]+ |\.\.\. FAILED' "$log")" $rc
   [ $rc = 0 ] || cat "$logs/$suite.out"/regression.diffs 2>/dev/null | head -80
 }
 
