@@ -39,8 +39,8 @@ void RefuseBesidePgvector() {
 
 // What a search has allocated goes back to the C library at its end, which returns what lies free
 // at the heap's end to the system once that is more than 128 kB: a search would have the 150 kB
-// of its bitmap and lists mapped and cleared anew, 21 page faults and 3 calls of brk, a tenth of its
-// time. glibc sets that limit to twice the largest block freed so far, and keeps to it.
+// of its bitmap and lists mapped and cleared anew, 21 page faults and 3 calls of brk, a tenth of
+// its time. glibc sets that limit to twice the largest block freed so far, and keeps to it.
 void KeepFreedMemory() {
   constexpr Size kLargestSearch = 1 << 20;
   pfree(MemoryContextAlloc(CurrentMemoryContext, kLargestSearch));
