@@ -27,3 +27,10 @@ CREATE FUNCTION ann_index_stats(
   OUT attributes int, OUT attribute_bytes int, OUT column_pages bigint
 ) AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
 COMMENT ON FUNCTION ann_index_stats(regclass) IS 'what an hnsw or ivf index consists of';
+
+CREATE FUNCTION ann_index_scan_stats(
+  OUT index regclass, OUT ef int, OUT probes int, OUT candidates bigint,
+  OUT pages bigint, OUT pages_read bigint, OUT pages_unpinned bigint,
+  OUT exact_distances bigint, OUT rows bigint, OUT resumed bigint, OUT filtered bool, OUT way text
+) RETURNS SETOF record AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION ann_index_scan_stats() IS 'what the last scan of an hnsw or ivf index by this session has cost';

@@ -5,12 +5,14 @@
 //   explicit State(MemoryContext)
 //   ScanTarget aim
 //   Emission emission
-//   void ReportHits()   counts the pages read without a pin
+//   void ReportHits()      counts the pages read without a pin
+//   ScanWork Work() const  for ann_index_scan_stats
 #pragma once
 
 #include "am/emission.hpp"
 #include "am/row_fetch.hpp"
 #include "am/row_set.hpp"
+#include "am/scan_stats.hpp"
 #include "am/scan_target.hpp"
 #include "format/hnsw_format.hpp"
 #include "pg/alloc.hpp"
@@ -23,6 +25,7 @@ struct ScanOpaque : ScanHead {
   MemoryContext context;  // reset by rescan
   State* state;
   RowFetcher fetcher;
+  ScanFigures figures;  // of this state, as far as they are known
 };
 
 // Where the table ends that the rows of an index lie in; it may have grown since it was asked.
@@ -59,12 +62,26 @@ IndexScanDesc BeginScan(Relation index, int nkeys, int norderbys) {
   return scan;
 }
 
+// Ends what has been found, and tells what it has cost.
+template <class State>
+void FinishState(IndexScanDesc scan) {
+  ScanOpaque<State>& opaque = OpaqueOf<State>(scan);
+  if (opaque.state == nullptr) return;
+  const PagesUsed before = PagesUsed::Now();
+  opaque.state->ReportHits();
+  opaque.figures.index = RelationGetRelid(scan->indexRelation);
+  opaque.figures.work = opaque.state->Work();
+  opaque.figures.pages += PagesUsed::Now() - before;
+  opaque.figures.exact = opaque.fetcher.TakeCount();
+  PublishScan(opaque.figures);
+  opaque.figures = {};
+  opaque.state = nullptr;
+}
+
 template <class State>
 void Rescan(IndexScanDesc scan, ScanKey keys, int, ScanKey orderbys, int) {
-  ScanOpaque<State>& opaque = OpaqueOf<State>(scan);
-  if (opaque.state != nullptr) opaque.state->ReportHits();
-  MemoryContextReset(opaque.context);
-  opaque.state = nullptr;
+  FinishState<State>(scan);
+  MemoryContextReset(OpaqueOf<State>(scan).context);
   TakeKeys(scan, keys, orderbys);
 }
 
@@ -74,6 +91,7 @@ template <class State, void (*start)(IndexScanDesc, State&), bool (*next_rows)(I
 bool GetTuple(IndexScanDesc scan, ScanDirection direction) {
   CheckDirection(scan, direction);
   ScanOpaque<State>& opaque = OpaqueOf<State>(scan);
+  const PagesUsed before = PagesUsed::Now();
   MemoryContext old = MemoryContextSwitchTo(opaque.context);
   if (opaque.state == nullptr) {
     CheckScan(scan);
@@ -84,7 +102,9 @@ bool GetTuple(IndexScanDesc scan, ScanDirection direction) {
   Emission& emission = opaque.state->emission;
   const bool found = !opaque.state->aim.none && (emission.pending() || next_rows(scan));
   MemoryContextSwitchTo(old);
+  opaque.figures.pages += PagesUsed::Now() - before;
   if (!found) return false;
+  ++opaque.figures.emitted;
   scan->xs_heaptid = emission.TakePending();
   // Conditions let pass what they cannot tell.
   scan->xs_recheck = scan->numberOfKeys > 0;
@@ -95,7 +115,7 @@ bool GetTuple(IndexScanDesc scan, ScanDirection direction) {
 template <class State>
 void EndScan(IndexScanDesc scan) {
   ScanOpaque<State>& opaque = OpaqueOf<State>(scan);
-  if (opaque.state != nullptr) opaque.state->ReportHits();
+  FinishState<State>(scan);
   opaque.fetcher.Close();
   MemoryContextDelete(opaque.context);
   pfree(&opaque);

@@ -37,6 +37,8 @@ class RowWriter {
   explicit RowWriter(TupleDesc desc) : desc_(desc) {}
   RowWriter& Int(int32 value) { return Add(Int32GetDatum(value)); }
   RowWriter& Big(int64 value) { return Add(Int64GetDatum(value)); }
+  RowWriter& Id(Oid value) { return Add(ObjectIdGetDatum(value)); }
+  RowWriter& IntIf(bool known, int32 value) { return known ? Int(value) : Null(); }
   RowWriter& Float(double value) { return Add(Float8GetDatum(value)); }
   RowWriter& FloatIf(bool known, double value) { return known ? Float(value) : Null(); }
   RowWriter& Bool(bool value) { return Add(BoolGetDatum(value)); }

@@ -40,6 +40,7 @@ bool RowFetcher::Fetch(IndexScanDesc scan, quant::Metric metric, quant::VectorRe
     CHECK_FOR_INTERRUPTS();
     ItemPointerData tid = tids[i];
     bool call_again = false;
+    ++fetched_;
     if (!table_index_fetch_tuple(fetch_, &tid, scan->xs_snapshot, slot_, &call_again, nullptr)) {
       continue;
     }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <utility>
 
 #include "quant/codec.hpp"
 
@@ -26,6 +27,8 @@ class RowFetcher {
   // none. No page lock may be held.
   bool Fetch(IndexScanDesc scan, quant::Metric metric, quant::VectorRef x, uint32_t dims,
              const ItemPointerData* tids, uint32_t count, float* key);
+  // Rows looked at since the last call.
+  int64 TakeCount() { return std::exchange(fetched_, 0); }
   void Close();
 
  private:
@@ -38,6 +41,7 @@ class RowFetcher {
   TupleTableSlot* slot_ = nullptr;
   IndexInfo* info_ = nullptr;
   EState* executor_ = nullptr;
+  int64 fetched_ = 0;
 };
 
 }  // namespace ann::am

@@ -5,23 +5,15 @@
 // is known to be no farther than all others: that one is emitted. When half of a round's candidates
 // have been emitted the next round starts from what fell off the beam; when nothing is left to
 // start from, a sweep over the node pages finds the rows that the graph did not reach.
+#include "hnsw/hnsw_scan.hpp"
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
 
-#include "am/index_scan.hpp"
 #include "am/limit_hint.hpp"
 #include "am/vector_column.hpp"
-#include "core/beam.hpp"
-#include "core/visited.hpp"
-#include "graph/filtered.hpp"
 #include "hnsw/hnsw.hpp"
-#include "hnsw/hnsw_columns.hpp"
-#include "hnsw/hnsw_index.hpp"
-#include "hnsw/hnsw_postings.hpp"
-#include "hnsw/hnsw_walk.hpp"
-
-#include "pg/alloc.hpp"
 
 namespace ann::hnsw {
 
@@ -30,56 +22,7 @@ using am::Stage;
 
 namespace {
 
-using Alloc = pg::PgAllocator<std::byte>;
-
-enum class Phase { kStart, kWalk, kSweep, kHeld, kDone };
-
-struct ScanState {
-  explicit ScanState(MemoryContext cxt)
-      : context(cxt),
-        beam(Alloc(cxt)),
-        visited(Alloc(cxt)),
-        emitted(Alloc(cxt)),
-        walk(Alloc(cxt)),
-        spill(Alloc(cxt)),
-        found(Alloc(cxt)),
-        posted(Alloc(cxt)),
-        emission(cxt) {}
-
-  void ReportHits() { graph.ReportHits(); }
-
-  MemoryContext context;
-  IndexView* view = nullptr;
-  IndexScanDesc scan = nullptr;
-  const am::RowSet* rows = nullptr;  // null: all
-  am::TableEnd table_end;
-  PageGraph graph;
-  ColumnReader columns;
-  quant::SearchQuery queries[kFrames] = {};
-  am::ScanTarget aim;
-  quant::VectorRef x;  // aim.x
-  float x_norm = 0;
-  Phase phase = Phase::kStart;
-  Beam<Alloc> beam;
-  VisitedSet<Alloc> visited;        // scored by the walk
-  VisitedSet<Alloc> emitted;        // emitted, held back, or found to have no visible row
-  graph::FilteredWalk<Alloc> walk;  // in place of beam and spill, where there is a filter
-  ColumnReader::Sample sample = {};
-  VecOf<Candidate, Alloc> spill;
-  VecOf<NodeId, Alloc> found;  // of a round, on their way to items
-  NodeList posted;             // all that may pass, where the filter asks for few values
-  bool by_postings = false;    // a sweep is of these
-  am::Emission emission;
-  uint32_t round_ef = 0;
-  uint32_t quota = 0;    // candidates to be settled until the next round
-  uint32_t portion = 0;  // nodes that the next sweep among those that pass keeps
-  bool partial = false;  // the last sweep kept the nearest only, of those that pass
-  bool sweep_again = false;
-
-  bool filtered() const { return columns.filter() != nullptr; }
-  // Whether another round may find more.
-  bool more() const { return filtered() ? walk.more() : !spill.empty(); }
-};
+using Alloc = ScanState::Alloc;
 
 size_t MemoryLimit() { return static_cast<size_t>(work_mem * 1024.0 * scan_mem_multiplier); }
 
@@ -211,6 +154,8 @@ uint32_t NextEf(uint32_t ef) {
 }
 
 void FinishRound(ScanState& s, const Beam<Alloc>& beam) {
+  ++s.rounds;
+  s.ways |= am::kWayWalk;
   s.found.clear();
   for (uint32_t i = 0; i < beam.size(); ++i) s.found.push_back(beam.at(i).id);
   s.emission.Bound(MemoryLimit());
@@ -311,6 +256,7 @@ void Bridge(ScanState& s, Layer& layer) {
   constexpr uint32_t kBridgeEf = 200;
   s.round_ef = std::max(s.round_ef, kBridgeEf);
   s.walk.Bridge(s.round_ef);
+  s.ways |= am::kWayBridge;
   NodeId* ids = s.sample.passing;
   uint32_t n = 0;
   for (uint32_t i = 0; i < s.sample.count; ++i) {
@@ -373,6 +319,8 @@ bool Sweep(ScanState& s) {
   VecOf<Item, Alloc> nearest{Alloc(s.context)};
   const auto nearer = [](const Item& a, const Item& b) { return am::Later()(b, a); };
   s.sweep_again = false;
+  ++s.rounds;
+  s.ways |= am::kWaySweep;
   BufferAccessStrategy strategy = GetAccessStrategy(BAS_BULKREAD);
   for (BlockNumber block = view.geometry.first_stripe(); block < blocks; ++block) {
     CHECK_FOR_INTERRUPTS();
@@ -395,6 +343,7 @@ bool Sweep(ScanState& s) {
                                          view.CodecOf(frame).Coarse(
                                              s.queries[static_cast<int>(frame)], view.Coded(node)),
                                          am::kEpsilon, Stage::kCoarse);
+        ++s.swept;
         if (item.lower <= s.aim.within) nearest.push_back(item);
       }
     }
@@ -453,6 +402,7 @@ class NearestPassing {
 
  private:
   void Score() {
+    s_.swept += n_;
     if (s_.x == nullptr) {
       std::fill_n(keys_, n_, 0.0f);
       std::fill_n(wanted_, n_, true);
@@ -536,6 +486,8 @@ uint32_t FirstPortion(const ScanState& s) {
 bool SweepPassing(ScanState& s) {
   const size_t limit = std::max<size_t>(MemoryLimit() / sizeof(Item), 1024);
   const bool off = iterative_scan == static_cast<int>(am::IterativeScan::kOff);
+  ++s.rounds;
+  s.ways |= s.by_postings ? am::kWayPostings : am::kWaySweep;
   if (s.portion == 0) s.portion = FirstPortion(s);
   s.portion = static_cast<uint32_t>(std::min<size_t>(s.portion, limit));
   NearestPassing nearest(s, s.portion);

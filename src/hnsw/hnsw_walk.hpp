@@ -29,6 +29,7 @@ class PageGraph {
   BlockNumber blocks() const { return blocks_; }
   NodeId id_limit() const { return id_limit_; }
   void ReportHits() { reader_.ReportHits(); }
+  int64 peeked() const { return reader_.peeked(); }
 
   // A page read for sure: pinned, share-locked, checked. Null `page`: blank, as a
   // crash leaves it.

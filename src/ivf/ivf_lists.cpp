@@ -242,6 +242,7 @@ uint32_t RowsToScan(ScanState& s, const pg::PageRef& page, uint32_t block, uint3
   uint32_t scanned = RowsThatPass(s, page, block, live);
   s.list_rows += static_cast<uint32_t>(std::popcount(live));
   s.list_passed += static_cast<uint32_t>(std::popcount(scanned));
+  s.scanned += static_cast<uint32_t>(std::popcount(scanned));
   const format::Tid* tids = TidsOn(view, page.page, block);
   for (uint32_t left = s.again ? scanned : 0; left != 0; left &= left - 1) {
     const uint32_t i = static_cast<uint32_t>(std::countr_zero(left));
@@ -608,6 +609,7 @@ void ReadAgain(ScanState& s) {
   Clear(s);
   s.order.Rewind();
   s.exact = true;
+  ++s.rounds;
   bool improved;
   while (s.order.taken() < lists) {
     CHECK_FOR_INTERRUPTS();
@@ -643,6 +645,7 @@ void NextRound(ScanState& s) {
   const bool fixed = s.settings.probes > 0 && s.x != nullptr;
   float idle = 0;
   s.settled_before = s.settled;
+  ++s.rounds;
   for (uint32_t lists = 0; MayProbe(s); ++lists) {
     if (s.x == nullptr && lists > 0) break;
     if (fixed && lists >= static_cast<uint32_t>(s.settings.probes)) break;

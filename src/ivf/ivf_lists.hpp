@@ -69,6 +69,15 @@ struct ScanState {
         emission(cxt) {}
 
   void ReportHits() { reader.ReportHits(); }
+  am::ScanWork Work() const {
+    return {0,
+            order.taken(),
+            scanned,
+            rounds,
+            reader.peeked(),
+            filter != nullptr || rows != nullptr,
+            am::kWayLists};
+  }
 
   MemoryContext context;
   IndexView* view = nullptr;
@@ -104,6 +113,8 @@ struct ScanState {
   uint32_t list_rows = 0;          // of the list being read: rows alive
   uint32_t list_passed = 0;        // and those that pass the filter
   uint32_t target = kFirstTarget;
+  uint64_t scanned = 0;  // rows whose codes were looked at
+  uint32_t rounds = 0;   // of reading lists
   uint32_t settled = 0;
   uint32_t settled_before = 0;  // the last round
   bool first_round = true;

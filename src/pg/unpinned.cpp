@@ -52,6 +52,7 @@ void UnpinnedReader::ReportHits() {
   if (hits_ == 0) return;
   pgBufferUsage.shared_blks_hit += hits_;
   CountBufferHits(index_, hits_);
+  reported_ += hits_;
   hits_ = 0;
 }
 

@@ -77,6 +77,8 @@ class UnpinnedReader {
   // Adds the pages peeked at since the last call to the statistics, where pinned reads are counted
   // too.
   void ReportHits();
+  // Pages peeked at so far.
+  int64 peeked() const { return reported_ + hits_; }
 
  private:
   static constexpr uint32 kMinUsage = 2;
@@ -93,7 +95,8 @@ class UnpinnedReader {
   Buffer* hints_ = nullptr;
   size_t mask_ = 0;
   uint32 salt_ = 0;
-  int64 hits_ = 0;
+  int64 hits_ = 0;  // not yet reported
+  int64 reported_ = 0;
   RelationFile file_{};
 };
 
