@@ -43,6 +43,52 @@ SELECT * FROM plans('inside < 10000 AND beside < %s');
 -- a condition that takes its time
 SELECT * FROM plans('beside < %s AND slow(nowhere)');
 
+-- An error while a filter scan is planned leaves nothing in the costs of what is planned next. The predicate's operator is asked
+-- again for each path, and fails once at its n-th call.
+CREATE SEQUENCE calls;
+CREATE FUNCTION is_below(int, int) RETURNS bool LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+  IF nextval('calls') = current_setting('test.fail_at')::int THEN RAISE 'failed'; END IF;
+  RETURN $1 < $2;
+END $$;
+CREATE OPERATOR <<< (LEFTARG = int, RIGHTARG = int, PROCEDURE = is_below, RESTRICT = scalarltsel);
+SET test.fail_at = 0;
+CREATE TABLE stall (id int, beside int, kind int, v vector(8));
+INSERT INTO stall SELECT id, beside, id % 4, v FROM shop WHERE id <= 2000;
+CREATE INDEX stall_v ON stall USING hnsw (v vector_l2_ops) WHERE kind <<< 3;
+CREATE INDEX stall_beside ON stall (beside);
+ANALYZE stall;
+CREATE FUNCTION cost_of(query text) RETURNS float8 LANGUAGE plpgsql AS $$
+DECLARE
+  plan json;
+BEGIN
+  EXECUTE 'EXPLAIN (FORMAT json) ' || query INTO plan;
+  RETURN plan -> 0 -> 'Plan' ->> 'Total Cost';
+END $$;
+CREATE FUNCTION costs_after_errors(OUT errors int, OUT same bool) LANGUAGE plpgsql AS $$
+DECLARE
+  bare text := $q$SELECT id FROM shop ORDER BY v <-> '[1,2,3,4,5,6,7,8]' LIMIT 10$q$;
+  before float8 := cost_of(bare);
+  called int;
+BEGIN
+  errors := 0;
+  same := true;
+  PERFORM setval('calls', 1);
+  PERFORM cost_of($q$SELECT id FROM stall WHERE kind <<< 3 AND beside < 200 AND slow(id) ORDER BY v <-> '[1,2,3,4,5,6,7,8]' LIMIT 10$q$);
+  SELECT last_value INTO called FROM calls;
+  FOR i IN 2 .. called LOOP
+    PERFORM setval('calls', 1), set_config('test.fail_at', i::text, false);
+    BEGIN
+      PERFORM cost_of($q$SELECT id FROM stall WHERE kind <<< 3 AND beside < 200 AND slow(id) ORDER BY v <-> '[1,2,3,4,5,6,7,8]' LIMIT 10$q$);
+    EXCEPTION WHEN raise_exception THEN errors := errors + 1;
+    END;
+    same := same AND cost_of(bare) = before;
+  END LOOP;
+  same := same AND errors >= called - 1;
+END $$;
+SELECT errors > 0 AS errors, same FROM costs_after_errors();
+RESET test.fail_at;
+
 -- lists of values, flags, nulls, beside another condition or another's set
 SELECT plan_of($$SELECT id FROM shop WHERE inside IN (1, 2, 3) ORDER BY v <-> '[1,2,3,4,5,6,7,8]' LIMIT 10$$);
 SELECT plan_of($$SELECT id FROM shop WHERE flag AND inside = ANY ('{1,50,100}') ORDER BY v <-> '[1,2,3,4,5,6,7,8]' LIMIT 10$$);
@@ -117,5 +163,7 @@ SELECT * FROM plans('nowhere < %s');
 \pset format aligned
 \pset tuples_only off
 DEALLOCATE ALL;
-DROP TABLE shop, asked, label, parted;
-DROP FUNCTION random_vector, plan_of, plans, slow;
+DROP TABLE shop, asked, label, parted, stall;
+DROP OPERATOR <<< (int, int);
+DROP FUNCTION random_vector, plan_of, plans, slow, is_below, cost_of, costs_after_errors;
+DROP SEQUENCE calls;

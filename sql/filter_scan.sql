@@ -99,9 +99,23 @@ SET enable_sort = off;
 SET work_mem = '64kB';
 SELECT * FROM set_of($$SELECT id FROM wide WHERE a < 3000 AND costly(b) ORDER BY v <-> '[1,1,1,1]' LIMIT 50$$);
 SELECT count(*), max(a) < 3000 AS all_pass FROM (SELECT * FROM wide WHERE a < 3000 AND costly(b) ORDER BY v <-> '[1,1,1,1]' LIMIT 3000) s;
+-- what the set takes is bound by that memory, too: 16 kB and the header's; pages that are known have 56 bytes each in the bitmap
+CREATE FUNCTION bytes_of_set() RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+  walk CURSOR FOR SELECT id FROM wide WHERE a < 3000 AND costly(b) ORDER BY v <-> '[1,1,1,1]';
+  bytes bigint;
+BEGIN
+  OPEN walk;
+  MOVE walk;
+  SELECT total_bytes INTO bytes FROM pg_backend_memory_contexts WHERE name = 'ann row set';
+  CLOSE walk;
+  RETURN bytes;
+END $$;
+SELECT bytes_of_set() <= 64 * 1024 AS bound;
 SET work_mem = '4MB';
 SELECT * FROM set_of($$SELECT id FROM wide WHERE a < 3000 AND costly(b) ORDER BY v <-> '[1,1,1,1]' LIMIT 50$$);
 RESET work_mem;
+DROP FUNCTION bytes_of_set;
 
 -- again and again: the set stays as long as what it depends on; projections; system columns; subqueries among the conditions
 SELECT q.at, array_agg(s.id ORDER BY s.id) = (SELECT array_agg(id ORDER BY id) FROM wide WHERE a < q.at) AS right

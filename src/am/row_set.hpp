@@ -8,8 +8,9 @@
 
 namespace ann::am {
 
-// A bitmap of line pointers for each block that has rows, found by a bitmap of blocks: 16 bytes for
-// 64 blocks of the table, and 8 bytes for 64 line pointers of a block with rows. Trivially
+// A bitmap of line pointers for each block that has rows, found by a bitmap of blocks: 24 bytes for
+// 64 blocks of the table, and 8 bytes for 64 line pointers of a block with rows, at most 40: the
+// server's bitmap takes more than that for it. A lossy block is a bit and no more. Trivially
 // destructible, in memory of a context.
 class RowSet {
  public:
@@ -22,10 +23,11 @@ class RowSet {
     const Run& run = run_[block / 64];
     const uint64_t bit = uint64_t{1} << (block % 64);
     if ((run.blocks & bit) == 0) return false;
+    if ((run.lossy & bit) != 0) return true;
     const uint32_t line = ItemPointerGetOffsetNumberNoCheck(&tid);
-    if (line / 64 >= words_) return lossy_blocks_ > 0;
-    const uint32_t at =
-        run.first + static_cast<uint32_t>(__builtin_popcountll(run.blocks & (bit - 1)));
+    if (line / 64 >= words_) return false;
+    const uint64_t exact = run.blocks & ~run.lossy;
+    const uint32_t at = run.first + static_cast<uint32_t>(__builtin_popcountll(exact & (bit - 1)));
     return (lines_[size_t{at} * words_ + line / 64] >> (line % 64) & 1) != 0;
   }
 
@@ -37,7 +39,8 @@ class RowSet {
  private:
   struct Run {
     uint64_t blocks;  // which of these 64 have rows
-    uint32_t first;   // of all blocks with rows the first one's number
+    uint64_t lossy;   // which of those have all rows
+    uint32_t first;   // of all blocks with rows that are not lossy the first one's number
     uint32_t unused;
   };
 

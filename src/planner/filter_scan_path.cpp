@@ -78,6 +78,23 @@ IndexPath* MakePath(PlannerInfo* root, const OrderedScan& scan) {
                            scan.index->rel->lateral_relids, 1, false);
 }
 
+namespace {
+
+// The same for a scan that is kept to a set of rows. Whatever an error leaves of it would be in the
+// costs of all paths that the session makes from then on.
+IndexPath* MakePathOfShare(PlannerInfo* root, const OrderedScan& scan, Selectivity share) {
+  IndexPath* volatile path = nullptr;
+  am::PlanRowSet(share);
+  PG_TRY();
+  { path = MakePath(root, scan); }
+  PG_FINALLY();
+  { am::PlanRowSet(1); }
+  PG_END_TRY();
+  return path;
+}
+
+}  // namespace
+
 // The server chooses the indexes: it is shown the table as one whose other indexes can be used for
 // bitmaps only, so that a bitmap comes out even where it would read the table in another way.
 BitmapHeapPath* BitmapOfOthers(PlannerInfo* root, RelOptInfo* rel) {
@@ -135,9 +152,7 @@ void AddFilterScan(PlannerInfo* root, const OrderedScan& scan, BitmapHeapPath* b
   Cost cost;
   Selectivity share;
   cost_bitmap_tree_node(bitmap->bitmapqual, &cost, &share);
-  am::PlanRowSet(share);
-  IndexPath* ordered = MakePath(root, scan);
-  am::PlanRowSet(1);
+  IndexPath* ordered = MakePathOfShare(root, scan, share);
   CustomPath* path = makeNode(CustomPath);
   path->path = ordered->path;
   path->path.type = T_CustomPath;
