@@ -3,6 +3,7 @@
 
   bench.py run   load, truth, build, sweep and plot, making only what is missing
   bench.py load | truth | build | sweep | plot     up to that step
+  bench.py growth | builds                         more and more rows; builds with workers, little memory
   bench.py cold  --restart COMMAND                 the first query with nothing in memory
   bench.py churn                                   what writes cost and leave behind
   bench.py filtered | tenants                      searches with a condition on other columns
@@ -28,14 +29,17 @@ import cold
 import dataset
 import filtered
 import filtered_report
+import growth
+import inprocess
 import report
 import server
-from contenders import read_contenders
+from contenders import UNSET, read_contenders, read_in_process
+from goals import least_value
 
 HERE = Path(__file__).resolve().parent
 DEFAULT_DATA = HERE.parent / "test" / "data"
 # What tells one measurement of a sweep from another.
-SWEEP_KEY = ("step", "contender", "setting", "k", "clients")
+SWEEP_KEY = ("step", "contender", "setting", "k", "clients", "rows", "workers", "memory")
 
 
 class Results:
@@ -75,6 +79,7 @@ class Bench:
         self.contenders = read_contenders(
             args.contenders, args.only, args.step == "churn",
             "filtered" if args.step in ("filtered", "tenants") else "contender")
+        self.libraries = read_in_process(args.contenders, args.only)
 
     def session(self, contender, data):
         own = dict(self.args.contender_dsn).get(contender.name) or contender.dsn
@@ -114,24 +119,71 @@ class Bench:
     def sweep(self, session):
         """All of a contender's steps in one go: another one may need the table's only index."""
         self.build(session)
-        args, truth, name = self.args, self.truth(), session.contender.name
+        args, contender = self.args, session.contender
         self.add_conditions(session, self.results)
         session.warm()
         for k in args.k:
             for clients in sorted(set(args.clients)):
                 timed = session.time_floor(k, clients, args.seconds, args.repeats)
-                self.results.add(step="floor", contender=name, k=k, clients=clients,
+                self.results.add(step="floor", contender=contender.name, k=k, clients=clients,
                                  **rounded(timed))
-            for value in self.progress(session.contender.values, desc=f"sweep {name}"):
-                settings = session.contender.settings_for(value)
-                answers = session.ask(settings, k, truth)
-                if not answers["own_index"]:
-                    tqdm.write(f"{name}: the planner took {answers['plan']}")
-                for clients in sorted(set(args.clients)):
-                    timed = session.time_search(settings, k, clients, args.seconds, args.repeats)
-                    self.results.add(step="sweep", contender=name, k=k, clients=clients,
-                                     setting=f"{session.contender.setting}={value}", **answers,
-                                     **rounded(timed))
+            asked = {}
+            for value in self.progress(contender.values, desc=f"sweep {contender.name}"):
+                recall = self.measure(session, value, k)
+                if value != UNSET:
+                    asked[int(value)] = recall
+            for value in self.values_at_goals(session, k, asked):
+                self.measure(session, value, k)
+
+    def measure(self, session, value, k):
+        """Asks and times one value of the setting; its recall."""
+        args, contender = self.args, session.contender
+        settings = contender.settings_for(value)
+        answers = session.ask(settings, k, self.truth())
+        if not answers["own_index"]:
+            tqdm.write(f"{contender.name}: the planner took {answers['plan']}")
+        for clients in sorted(set(args.clients)):
+            timed = session.time_search(settings, k, clients, args.seconds, args.repeats)
+            self.results.add(step="sweep", contender=contender.name, k=k, clients=clients,
+                             setting=f"{contender.setting}={value}", **answers, **rounded(timed))
+        return answers["recall"]
+
+    def values_at_goals(self, session, k, asked, truth=None, goals=report.RECALL_GOALS):
+        """The least values that reach the recalls, those left out that were asked before."""
+        def recall_of(value):
+            settings = session.contender.settings_for(str(value))
+            return session.ask(settings, k, truth or self.truth())["recall"]
+
+        before = set(asked)
+        found = {least_value(asked, goal, recall_of) for goal in goals}
+        return [str(value) for value in sorted(found - before - {None})]
+
+    def sweep_library(self, contender):
+        """The same in this process: one thread, its values and no others."""
+        reason = contender.lacks_library()
+        if reason:
+            tqdm.write(f"{contender.name}: left out, {reason}")
+            return
+        args, truth = self.args, self.truth()
+        library = inprocess.Library(contender, self.data, self.progress)
+        self.results.add(step="build", contender=contender.name, **library.build())
+        for k in args.k:
+            self.results.add(step="floor", contender=contender.name, k=k, clients=1, **inprocess.NO_FLOOR)
+            asked = {}
+            recall_of = lambda ef: library.ask(ef, k, truth)["recall"]  # noqa: E731
+            for ef in contender.values:
+                asked[ef] = recall_of(ef)
+            found = {least_value(asked, goal, recall_of) for goal in report.RECALL_GOALS} - {None}
+            for ef in sorted(found | set(contender.values)):
+                timed = library.time_search(ef, k, args.seconds, args.repeats)
+                self.results.add(step="sweep", contender=contender.name, k=k, clients=1, setting=f"ef={ef}",
+                                 **library.ask(ef, k, truth), **rounded(timed))
+
+    def growth(self):
+        growth.grow(self)
+
+    def builds(self):
+        growth.build_in_ways(self)
 
     def cold(self, session):
         """At the swept value that reached the recall in what has been measured."""
@@ -231,7 +283,7 @@ def parse_args(argv):
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("step", choices=("run", "load", "truth", "build", "sweep", "cold",
-                                         "churn", "filtered", "tenants", "plot"))
+                                         "growth", "builds", "churn", "filtered", "tenants", "plot"))
     add = parser.add_argument_group("what").add_argument
     add("--data", default=os.environ.get("ANN_BENCH_DATA", DEFAULT_DATA),
         help="folder with base.npy and query.npy (or ANN_BENCH_DATA; default test/data)")
@@ -260,6 +312,9 @@ def parse_args(argv):
     add("--restart", help="shell command that restarts the server and empties the system's cache")
     add("--cold-queries", type=int, default=5, help="first queries, of which medians are taken")
     add("--recall", type=float, default=0.95, help="that the sweep reached with the value taken")
+    add = parser.add_argument_group("growth and builds").add_argument
+    add("--sizes", type=int, nargs="+", default=growth.SIZES, help="rows, besides all of them")
+    add("--build-workers", type=int, nargs="+", default=growth.WORKERS)
     add = parser.add_argument_group("churn").add_argument
     add("--parts", nargs="+", choices=churn.PARTS, default=churn.PARTS)
     add("--writes", type=int, default=4000, help="rows of one timed run of single-row writes")
@@ -288,9 +343,12 @@ def main(argv=None):
         bench.truth()
     if args.step in steps:
         bench.each(steps[args.step])
-    if args.step in ("churn", "filtered", "tenants"):
+    if args.step in ("sweep", "run"):
+        for library in bench.libraries:
+            bench.sweep_library(library)
+    if args.step in ("growth", "builds", "churn", "filtered", "tenants"):
         getattr(bench, args.step)()
-    if args.step in ("plot", "run", "cold", "churn", "filtered", "tenants"):
+    if args.step not in ("load", "truth", "build", "sweep"):
         bench.plot()
 
 

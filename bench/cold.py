@@ -56,7 +56,7 @@ def first_query(session, settings, query, k, command):
     restart(command)
     with psycopg.connect(session.dsn_with(settings), autocommit=True) as connection:
         start = time.monotonic()
-        connection.execute(session.search_sql("%s::int4", k), (query,)).fetchall()
+        connection.execute(session.search_sql(f"{int(query)}::int4", k)).fetchall()
         milliseconds = 1000 * (time.monotonic() - start)
         connection.execute("SELECT pg_stat_force_next_flush()")
         after = pages_read(connection, session)

@@ -3,6 +3,8 @@ import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from inprocess import InProcess
+
 # A swept value that stands for leaving the setting alone, as a new user does.
 UNSET = "unset"
 
@@ -16,6 +18,7 @@ class Contender:
     setting: str     # what is swept
     values: list
     type: str = "vector"
+    search: str = ""                           # SELECT text in place of the usual one
     dsn: str = ""
     also: dict = field(default_factory=dict)   # settings that stand through the sweep
     rows_per_list: int = 1000                  # what {lists} in the index's text follows from
@@ -33,9 +36,16 @@ def read_contenders(path, wanted, churn_only=False, kind="contender"):
     """Those that are wanted, in that order; without names all of the kind, or all for churn."""
     entries = tomllib.loads(Path(path).read_text())[kind]
     known = {entry["name"]: Contender(**entry) for entry in entries}
-    unknown = set(wanted) - set(known)
+    libraries = {library.name for library in read_in_process(path, ())}
+    unknown = set(wanted) - set(known) - libraries
     if unknown:
         raise SystemExit(f"{path} has no contender {', '.join(sorted(unknown))}")
     if wanted:
-        return [known[name] for name in dict.fromkeys(wanted)]
+        return [known[name] for name in dict.fromkeys(wanted) if name in known]
     return [contender for contender in known.values() if contender.churn or not churn_only]
+
+
+def read_in_process(path, wanted):
+    """Libraries that search in this process: all, or those among the names."""
+    entries = tomllib.loads(Path(path).read_text()).get("in_process", [])
+    return [InProcess(**entry) for entry in entries if not wanted or entry["name"] in wanted]

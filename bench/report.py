@@ -57,7 +57,7 @@ def at_goals(sweeps, floors, k, clients):
     for name in names:
         rows = [row for row in chosen if row["contender"] == name]
         for goal in RECALL_GOALS:
-            entries[name, goal] = at_goal(rows, goal, floor[name], clients)
+            entries[name, goal] = dict(at_goal(rows, goal, floor[name], clients), best=best_at(rows, goal))
             add_ratios(entries[name, goal], entries[names[0], goal])
     return [dict(entry, contender=name, goal=goal) for (name, goal), entry in entries.items()]
 
@@ -69,6 +69,11 @@ def at_goal(rows, goal, floor_qps, clients):
     rate, _ = qps_at([(row["recall"], 1 / row["cpu_ms"]) for row in rows if row["cpu_ms"]], goal)
     return {"qps": qps, "bracketed": bracketed, "cpu_ms": 1 / rate if rate else None,
             "less_floor_ms": milliseconds_less_floor(qps, floor_qps, clients)}
+
+
+def best_at(rows, goal):
+    """The fastest measured setting that reaches the goal; None: none does."""
+    return max((row for row in rows if row["recall"] >= goal), key=lambda row: row["qps"], default=None)
 
 
 def add_ratios(entry, first):
@@ -89,11 +94,17 @@ def markdown(records):
     run = by_step["conditions"][-1]
     parts = [f"# {run['data']}: {run['rows']:,} rows, {run['dims']} dims, {run['metric']}, "
              f"{run['queries']:,} queries",
-             conditions_text(by_step["conditions"]), builds_table(by_step["build"])]
-    for k, clients in sorted({(row["k"], row["clients"]) for row in by_step["sweep"]}):
+             conditions_text(by_step["conditions"])]
+    if "build" in by_step:
+        parts.append(builds_table(by_step["build"]))
+    for k, clients in sorted({(row["k"], row["clients"]) for row in by_step.get("sweep", ())}):
         parts += [f"## k = {k}, {clients} client{'s' if clients > 1 else ''}",
                   goals_table(at_goals(by_step["sweep"], by_step["floor"], k, clients)),
                   sweep_table(by_step["sweep"], by_step["floor"], k, clients)]
+    if "growth" in by_step:
+        parts += ["## From few rows to all", growth_table(by_step["growth"])]
+    if "builds" in by_step:
+        parts += ["## Builds", ways_table(by_step["builds"])]
     if "cold" in by_step:
         parts += ["## The first query, with nothing in memory", cold_table(by_step["cold"])]
     return "\n\n".join(parts) + "\n"
@@ -149,13 +160,52 @@ def cold_table(rows):
                                                   "table_pages", "table_runs"))) for row in rows])
 
 
+def growth_table(rows):
+    """QPS at the recall by rows, as a share of the contender's own with the fewest, and beside the first."""
+    fewest, first = {}, {}
+    for row in sorted(rows, key=lambda row: row["rows"]):
+        fewest.setdefault(row["contender"], row)
+    for row in rows:
+        first.setdefault(row["rows"], row)
+    return table(
+        ("contender", "rows", "setting", "recall", "QPS", "of its own with the fewest", "ratio", "CPU ms", "ratio",
+         "buffers", "index MB", "build s"),
+        [(row["contender"], f"{row['rows']:,}", row["setting"] or "not reached", number(row["recall"], 4),
+          number(row["qps"], 0), number(quotient(row["qps"], fewest[row["contender"]]["qps"]), 2),
+          ratio(quotient(row["qps"], first[row["rows"]]["qps"])), number(row["cpu_ms"], 3),
+          ratio(quotient(first[row["rows"]]["cpu_ms"], row["cpu_ms"])), number(row["buffers"], 0),
+          megabytes(row["index_bytes"]), number(row["seconds"], 1)) for row in rows])
+
+
+def ways_table(rows):
+    """Builds by workers and memory, beside the first contender's in the same way."""
+    first = {}
+    for row in rows:
+        first.setdefault((row["workers"], row["memory"]), row)
+    return table(
+        ("contender", "workers", "maintenance_work_mem", "build s", "ratio", "CPU s", "ratio", "memory MB", "ratio", "index MB"),
+        [(row["contender"], row["workers"], f"{row['memory']} ({row['memory_setting']})",
+          *beside(row, first[row["workers"], row["memory"]], "seconds"),
+          *beside(row, first[row["workers"], row["memory"]], "cpu_seconds"), megabytes(row["memory_bytes"]),
+          share(row, first[row["workers"], row["memory"]], "memory_bytes"), megabytes(row["index_bytes"]))
+         for row in rows])
+
+
 def goals_table(entries):
     return table(
-        ("contender", "recall", "QPS", "ratio", "CPU ms", "ratio", "ms less floor", "ratio"),
+        ("contender", "recall", "QPS", "ratio", "CPU ms", "ratio", "ms less floor", "ratio", "measured at", "recall there",
+         "p50 ms", "p99 ms", "buffers"),
         [(entry["contender"], f"{entry['goal']:.2f}", goal_qps(entry), ratio(entry.get("ratio")),
           number(entry["cpu_ms"], 3), ratio(entry.get("cpu_ratio")),
-          number(entry.get("less_floor_ms"), 3), ratio(entry.get("less_floor_ratio")))
-         for entry in entries])
+          number(entry.get("less_floor_ms"), 3), ratio(entry.get("less_floor_ratio")),
+          *measured_at(entry["best"])) for entry in entries])
+
+
+def measured_at(row):
+    if row is None:
+        return ("–",) * 5
+    return (row["setting"], f"{row['recall']:.4f}", number(row["p50_ms"], 3), number(row["p99_ms"], 3),
+            number(row["buffers"], 0))
 
 
 def sweep_table(sweeps, floors, k, clients):
@@ -196,7 +246,7 @@ def goal_qps(entry):
 
 
 def number(value, digits):
-    return "–" if value is None else f"{value:,.{digits}f}"
+    return "–" if value is None or math.isinf(value) else f"{value:,.{digits}f}"
 
 
 def ratio(value):

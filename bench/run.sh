@@ -19,16 +19,22 @@ benchmark() {
   case $size in
     bench)
       measure run --k 10 --clients 1 --seconds 2 --repeats 3 \
-        --only pgvector ann pgvector-ivfflat ann-ivf "$@"
+        --only pgvector ann pgvector-ivfflat ann-ivf hnswlib "$@"
       measure churn --ef 40 --seconds 1 --repeats 1 "$@"
       ;;
     bench-full)
-      measure run --k 10 100 --clients 1 "$(nproc)" $((4 * $(nproc))) --seconds 5 --repeats 3 "$@"
+      measure run --k 10 100 --clients 1 2 8 --seconds 5 --repeats 3 "$@"
+      for step in growth builds filtered tenants churn; do measure "$step" "$@"; done
+      [ -n "${BENCH_DSN:-}" ] || measure cold --restart "$restart" "$@"
       ;;
     bench-churn) measure churn "$@" ;;
     *) echo "unknown size: $size" >&2; exit 2 ;;
   esac
 }
+
+# As root the system's cache is emptied, too; else it still has what the server has lost.
+restart="test/tools/pgserver.sh stop '$server' && test/tools/pgserver.sh start '$server'"
+[ ! -w /proc/sys/vm/drop_caches ] || restart="test/tools/pgserver.sh stop '$server' && sync && echo 3 >/proc/sys/vm/drop_caches && test/tools/pgserver.sh start '$server'"
 
 if [ -n "${BENCH_DSN:-}" ]; then
   benchmark "$@"

@@ -35,6 +35,8 @@ MEMORY_LOOKS = 20       # a second, while an index is built
 COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 COPY_TRAILER = b"\xff\xff"
 EXPLAINED_QUERIES = 20
+# Nearest by bits, for each of the k that are then put in order by the vectors themselves.
+WIDE = 10
 CPU_QUERIES = 1000
 # A statement gets its generic plan at the sixth execution.
 CPU_WARM_UP = 10
@@ -125,12 +127,18 @@ class Session:
         standing = self.comment_of(self.index) or {}
         costs = {name: standing.pop(name, None) for name in BUILD_COSTS}
         if again or standing != made_from:
-            self.connection.execute(f"DROP INDEX IF EXISTS {self.index}")
-            costs = self.time_build(sql, workers)
-            # VectorChord's build leaves the table's row count at 0.
-            self.connection.execute(f"ANALYZE {self.table}")
+            costs = self.rebuild(workers)
             self.set_comment("INDEX", self.index, dict(made_from, **costs))
         return dict(made_from, **costs, **self.sizes())
+
+    def rebuild(self, workers, memory_kb=None):
+        """What a new build costs; the index does not say what it was made from, so that it is not taken for
+        another."""
+        self.connection.execute(f"DROP INDEX IF EXISTS {self.index}")
+        costs = self.time_build(self.index_sql(len(self.data.base)), workers, memory_kb)
+        # VectorChord's build leaves the table's row count at 0.
+        self.connection.execute(f"ANALYZE {self.table}")
+        return costs
 
     def index_sql(self, rows, attributes=""):
         l2 = self.data.metric == "l2"
@@ -138,11 +146,13 @@ class Session:
             index=self.index, table=self.table,
             opclass=self.data.opclass(self.contender.type) + attributes,
             lists=max(1, rows // self.contender.rows_per_list),
-            l2=str(l2).lower(), sphere=str(not l2).lower())
+            dims=self.data.base.shape[1], l2=str(l2).lower(), sphere=str(not l2).lower())
 
-    def time_build(self, sql, workers):
+    def time_build(self, sql, workers, memory_kb=None):
+        """`memory_kb`: maintenance_work_mem; None: as the server has it."""
         self.connection.execute("CHECKPOINT")
         self.connection.execute(f"SET max_parallel_maintenance_workers = {workers}")
+        self.connection.execute("SET maintenance_work_mem = " + (f"'{memory_kb}kB'" if memory_kb else "DEFAULT"))
         start, cpu = time.monotonic(), server_cpu(self.connection)
         with BuildProgress(self) as progress:
             self.connection.execute(sql)
@@ -180,6 +190,9 @@ class Session:
 
     # --- sweep --------------------------------------------------------------------------------
     def search_sql(self, query, k):
+        if self.contender.search:
+            return self.contender.search.format(table=self.table, queries=self.queries, query=query, k=k, wide=WIDE * k,
+                                                operator=self.data.operator, dims=self.data.base.shape[1])
         return (f"SELECT id FROM {self.table} ORDER BY v {self.data.operator}"
                 f" (SELECT v FROM {self.queries} WHERE id = {query}) LIMIT {k}")
 
@@ -283,7 +296,7 @@ class BuildProgress:
 
 
 def ask_one(connection, sql, query):
-    return [row[0] for row in connection.execute(sql, (query,), prepare=True)]
+    return [row[0] for row in connection.execute(sql, (query,) * sql.count("%s"), prepare=True)]
 
 
 def cpu_a_query(connection, sql, queries):

@@ -260,10 +260,25 @@ class ContendersTest(unittest.TestCase):
             session = server.Session.__new__(server.Session)
             session.contender, session.index, session.table = one, "an_index", "a_table"
             for metric, lists in (("l2", "lists = [2]"), ("cos", "spherical_centroids = true")):
-                session.data = dataset.DataSet("set", None, None, metric, "")
+                session.data = dataset.DataSet("set", np.zeros((1, 4)), None, metric, "")
+                session.queries = "queries"
                 sql = session.index_sql(1000)
-                self.assertRegex(sql, r"^CREATE INDEX an_index ON a_table USING \w+ \(v vector_")
+                self.assertRegex(sql, r"^CREATE INDEX an_index ON a_table USING \w+ \(.*\b(vector|halfvec|bit)_\w+_ops\)")
+                self.assertNotIn("{", session.search_sql("7", 10))
                 self.assertEqual(lists in sql, one.name == "vchordrq")
+
+
+    def test_a_library_is_named_like_the_others(self):
+        self.assertEqual(self.names("hnswlib", "ann"), ["ann"])
+        named = [[one.name for one in contenders.read_in_process(self.PATH, wanted)] for wanted in ((), ("ann",), ("hnswlib",))]
+        self.assertEqual(named, [["hnswlib"], [], ["hnswlib"]])
+
+    def test_nearest_by_bits_are_ten_times_as_many(self):
+        (one,) = contenders.read_contenders(self.PATH, ("ann-bits",))
+        session = server.Session.__new__(server.Session)
+        session.contender, session.table, session.queries = one, "t", "q"
+        session.data = dataset.DataSet("set", np.zeros((1, 4)), None, "cos", "")
+        self.assertRegex(session.search_sql("7", 5), r"bit\(4\) <~> .* LIMIT 50\) .* <=> .* LIMIT 5$")
 
 
 class PopulationTest(unittest.TestCase):

@@ -119,7 +119,7 @@ run_demo_unit() {
 run_bench_unit() {
   local log=$logs/bench.log rc=0 python=python3
   "$python" -c 'import numpy, psycopg' 2>/dev/null || python=/usr/bin/python3
-  "$python" -m unittest -v bench/test_bench.py >"$log" 2>&1 || rc=$?
+  "$python" -m unittest -v bench/test_*.py >"$log" 2>&1 || rc=$?
   tally bench "$log" "$(count ' \.\.\. ok$' "$log")" "$(count ' \.\.\. (FAIL|ERROR)$' "$log")" $rc
 }
 
