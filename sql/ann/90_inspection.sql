@@ -34,3 +34,10 @@ CREATE FUNCTION ann_index_scan_stats(
   OUT exact_distances bigint, OUT rows bigint, OUT resumed bigint, OUT filtered bool, OUT way text
 ) RETURNS SETOF record AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
 COMMENT ON FUNCTION ann_index_scan_stats() IS 'what the last scan of an hnsw or ivf index by this session has cost';
+
+CREATE FUNCTION ann_recall(
+  index regclass, k int DEFAULT 10, sample int DEFAULT 100,
+  OUT recall float8, OUT recall_low float8, OUT recall_high float8,
+  OUT ms_median float8, OUT ms_p99 float8, OUT queries int
+) AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION ann_recall(regclass, int, int) IS 'search an hnsw or ivf index for a sample of its rows, and compare with exact answers';

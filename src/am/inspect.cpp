@@ -65,6 +65,31 @@ void CloseInspected(const Opened& opened, LOCKMODE lock) {
   table_close(opened.heap, lock);
 }
 
+TableOwner BecomeTableOwner(const Opened& opened) {
+  if (!pg::OwnsRelation(RelationGetRelid(opened.index))) {
+    aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_INDEX, RelationGetRelationName(opened.index));
+  }
+  TableOwner owner;
+  GetUserIdAndSecContext(&owner.caller, &owner.security);
+  SetUserIdAndSecContext(opened.heap->rd_rel->relowner,
+                         owner.security | SECURITY_RESTRICTED_OPERATION);
+  owner.settings = NewGUCNestLevel();
+  pg::RestrictSearchPath();
+  return owner;
+}
+
+void BecomeCallerAgain(const TableOwner& owner) {
+  AtEOXact_GUC(false, owner.settings);
+  SetUserIdAndSecContext(owner.caller, owner.security);
+}
+
+void CheckRange(const char* name, int value, int most) {
+  if (value >= 1 && value <= most) return;
+  ereport(ERROR,
+          (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+           errmsg("%s must be between 1 and %d", name, most), errdetail("It is %d.", value)));
+}
+
 const char* MetricName(uint8 metric) {
   switch (static_cast<quant::Metric>(metric)) {
     case quant::Metric::kL2:

@@ -26,6 +26,21 @@ struct Opened {
 Opened OpenInspected(Oid id, LOCKMODE lock);
 void CloseInspected(const Opened& opened, LOCKMODE lock);
 
+// Who called, and with which settings.
+struct TableOwner {
+  Oid caller;
+  int security;
+  int settings;
+};
+// Functions of an index's expressions and predicate run as the table's owner, whoever calls (a
+// superuser may), and find what they find in a maintenance command. An error undoes it, too.
+// Errors: 42501 when the caller does not own the index.
+TableOwner BecomeTableOwner(const Opened& opened);
+void BecomeCallerAgain(const TableOwner& owner);
+
+// Errors: 22023 when `value` is not from 1 to `most`.
+void CheckRange(const char* name, int value, int most);
+
 const char* MetricName(uint8 metric);
 
 // Columns of ann_index_stats about attributes, its last: their number, bytes a row, pages.

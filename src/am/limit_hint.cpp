@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "am/row_set.hpp"
+
 #include "pg/running.hpp"
 
 namespace ann::am {
@@ -96,7 +98,13 @@ bool Look(PlanState* node, void* up) {
 
 }  // namespace
 
+void OfferLimit(IndexScanDesc scan, int64 rows) {
+  static_cast<ScanHead*>(scan->opaque)->limit = rows;
+}
+
 int64 RowsWanted(IndexScanDesc scan) {
+  const int64 limit = static_cast<const ScanHead*>(scan->opaque)->limit;
+  if (limit > 0) return limit;
   const QueryDesc* query = pg::RunningQuery();
   if (query == nullptr) return 0;
   Search search{scan, kMostNodes, 0};

@@ -56,6 +56,7 @@ class RowSet {
 // What `scan->opaque` of each access method begins with.
 struct ScanHead {
   const RowSet* rows = nullptr;  // null: all rows
+  int64 limit = 0;               // rows that are wanted; 0: not known
 };
 
 // Tells a scan to keep to these rows, until told otherwise; to be called before the first row is

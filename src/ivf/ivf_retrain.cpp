@@ -468,25 +468,14 @@ ANN_FUNCTION(ann_retrain)
 {
   const Oid id = PG_GETARG_OID(0);
   const ann::am::Opened opened = ann::am::OpenInspected(id, ShareUpdateExclusiveLock);
-  if (!ann::pg::OwnsRelation(id)) {
-    aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_INDEX, RelationGetRelationName(opened.index));
-  }
+  const ann::am::TableOwner owner = ann::am::BecomeTableOwner(opened);
   if (opened.index->rd_indam->ambuild != ann::ivf::Build) {
     ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
                     errmsg("\"%s\" is not an ivf index", RelationGetRelationName(opened.index))));
   }
-  // Functions of the index's expressions and predicate run as the table's owner, whoever calls this
-  // (a superuser may), and find what they find in a maintenance command.
-  Oid user;
-  int security;
-  GetUserIdAndSecContext(&user, &security);
-  SetUserIdAndSecContext(opened.heap->rd_rel->relowner, security | SECURITY_RESTRICTED_OPERATION);
-  const int settings = NewGUCNestLevel();
-  ann::pg::RestrictSearchPath();
   ann::ivf::IndexView* view = ann::ivf::OpenIndex(opened.index, CurrentMemoryContext);
   ann::ivf::Retrain(opened.heap, view, ERROR, CurrentMemoryContext);
-  AtEOXact_GUC(false, settings);
-  SetUserIdAndSecContext(user, security);
+  ann::am::BecomeCallerAgain(owner);
   ann::am::CloseInspected(opened, ShareUpdateExclusiveLock);
   PG_RETURN_VOID();
 }

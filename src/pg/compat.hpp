@@ -179,6 +179,15 @@ void ForEachPage(TIDBitmap* bitmap, Visit visit) {
 #endif
 }
 
+inline IndexScanDesc BeginIndexScan(Relation heap, Relation index, Snapshot snapshot, int keys,
+                                    int order_bys) {
+#if PG_VERSION_NUM >= 180000
+  return index_beginscan(heap, index, snapshot, nullptr, keys, order_bys);
+#else
+  return index_beginscan(heap, index, snapshot, keys, order_bys);
+#endif
+}
+
 // Begins the scan of an index scan's node before its first row is asked for, as the node would.
 inline IndexScanDesc BeginNodesScan(IndexScanState* node) {
   if (node->iss_ScanDesc == nullptr) {
