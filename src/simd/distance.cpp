@@ -27,63 +27,45 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 template <int kWay, class Sums>
 HWY_INLINE void AddMasked(Sums& sums, const float* a, const float* b, size_t n) {
-  const auto mask = hn::FirstN(kTag, n);
-  sums.template Add<kWay>(hn::MaskedLoad(mask, kTag, a), hn::MaskedLoad(mask, kTag, b));
+  const typename Sums::Tag tag;
+  const auto mask = hn::FirstN(tag, n);
+  sums.template Add<kWay>(hn::MaskedLoad(mask, tag, a), hn::MaskedLoad(mask, tag, b));
 }
 
 // The vector that lies kWay vectors on.
 template <int kWay, class Sums>
 HWY_INLINE void AddWhole(Sums& sums, const float* a, const float* b) {
-  sums.template Add<kWay>(hn::LoadU(kTag, a + kWay * kLanes), hn::LoadU(kTag, b + kWay * kLanes));
-}
-
-// Below this the walk by whole lines costs more instructions than it saves loads. Fewer
-// instructions also mean that more rows are in flight: 1.5 x at 128 dims from memory.
-constexpr size_t kShortDims = 256;
-
-template <class Sums>
-HWY_INLINE auto SumShort(const float* HWY_RESTRICT a, const float* HWY_RESTRICT b, size_t dims) {
-  Sums sums;
-  const float* const end = a + dims / (2 * kLanes) * (2 * kLanes);
-  for (; a < end; a += 2 * kLanes, b += 2 * kLanes) {
-    AddWhole<0>(sums, a, b);
-    AddWhole<1>(sums, a, b);
-  }
-  size_t rest = dims % (2 * kLanes);
-  if (rest >= kLanes) {
-    AddWhole<0>(sums, a, b);
-    a += kLanes;
-    b += kLanes;
-    rest -= kLanes;
-  }
-  if (rest > 0) AddMasked<1>(sums, a, b, rest);
-  return sums.Total();
+  const typename Sums::Tag tag;
+  constexpr size_t at = kWay * hn::MaxLanes(tag);
+  sums.template Add<kWay>(hn::LoadU(tag, a + at), hn::LoadU(tag, b + at));
 }
 
 template <class Sums>
-HWY_INLINE auto SumLong(const float* HWY_RESTRICT a, const float* HWY_RESTRICT b, size_t dims) {
+HWY_INLINE auto SumRows(const float* HWY_RESTRICT a, const float* HWY_RESTRICT b, size_t dims) {
+  constexpr size_t kWidth = hn::MaxLanes(typename Sums::Tag());
+  constexpr bool kAlignsRows = kMasks && kWidth * sizeof(float) == 64;
   Sums sums;
   if constexpr (kAlignsRows) {
-    // 1 .. kLanes: an aligned row takes a whole vector here, so that rows of one length take one
-    // path, whatever their alignment, when dims is a multiple of kLanes.
-    const size_t to_boundary = kLanes - reinterpret_cast<uintptr_t>(a) / sizeof(float) % kLanes;
+    // 1 .. kWidth: an aligned row takes a whole vector here, so that rows of one length take one
+    // path, whatever their alignment, when dims is a multiple of kWidth.
+    const size_t to_boundary = kWidth - reinterpret_cast<uintptr_t>(a) / sizeof(float) % kWidth;
     const size_t head = to_boundary < dims ? to_boundary : dims;
     AddMasked<3>(sums, a, b, head);
     a += head;
     b += head;
     dims -= head;
   }
-  constexpr size_t kStep = 4 * kLanes;
+  constexpr size_t kStep = 4 * kWidth;
   for (; dims >= kStep; dims -= kStep, a += kStep, b += kStep) {
     AddWhole<0>(sums, a, b);
     AddWhole<1>(sums, a, b);
     AddWhole<2>(sums, a, b);
     AddWhole<3>(sums, a, b);
   }
-  if (dims >= kLanes) AddWhole<0>(sums, a, b);
-  if (dims >= 2 * kLanes) AddWhole<1>(sums, a, b);
-  if (dims >= 3 * kLanes) AddWhole<2>(sums, a, b);
-  const size_t rest = dims % kLanes;
+  if (dims >= kWidth) AddWhole<0>(sums, a, b);
+  if (dims >= 2 * kWidth) AddWhole<1>(sums, a, b);
+  if (dims >= 3 * kWidth) AddWhole<2>(sums, a, b);
+  const size_t rest = dims % kWidth;
   a += dims - rest;
   b += dims - rest;
   if constexpr (kMasks) {
@@ -96,21 +78,22 @@ HWY_INLINE auto SumLong(const float* HWY_RESTRICT a, const float* HWY_RESTRICT b
   return sums.Total();
 }
 
-template <class Sums>
+// Below this vectors of 64 bytes, and the walk by whole lines, cost more than they save.
+constexpr size_t kShortDims = 256;
+
+template <template <class> class Sums>
 HWY_INLINE auto SumOver(const float* a, const float* b, size_t dims) {
-  if constexpr (kAlignsRows) {
-    if (dims < kShortDims) return SumShort<Sums>(a, b, dims);
+  if constexpr (hn::MaxLanes(ShortFloats()) < kLanes) {
+    if (dims < kShortDims) return SumRows<Sums<ShortFloats>>(a, b, dims);
   }
-  return SumLong<Sums>(a, b, dims);
+  return SumRows<Sums<Floats>>(a, b, dims);
 }
 
-float L2Squared(const float* a, const float* b, size_t dims) {
-  return SumOver<Sum<L2Terms>>(a, b, dims);
-}
+float L2Squared(const float* a, const float* b, size_t dims) { return SumOver<L2Sum>(a, b, dims); }
 float InnerProduct(const float* a, const float* b, size_t dims) {
-  return SumOver<Sum<ProductTerms>>(a, b, dims);
+  return SumOver<ProductSum>(a, b, dims);
 }
-float L1(const float* a, const float* b, size_t dims) { return SumOver<Sum<L1Terms>>(a, b, dims); }
+float L1(const float* a, const float* b, size_t dims) { return SumOver<L1Sum>(a, b, dims); }
 CosineParts Cosine(const float* a, const float* b, size_t dims) {
   return SumOver<CosineSum>(a, b, dims);
 }

@@ -55,4 +55,21 @@ TEST(Sparse, SumsAreThoseOfDenseVectors) {
   }
 }
 
+// Both orders of the arguments cut the lists at the same index, so that rounding is the same.
+TEST(Sparse, SumsAreSymmetric) {
+  std::mt19937 random(6);
+  const auto make = [&random](double share) {
+    Sparse sparse = Make(random, 500, share);
+    for (float& value : sparse.values) value = std::uniform_real_distribution<float>(0, 1)(random);
+    return sparse;
+  };
+  for (int i = 0; i < 200; ++i) {
+    const Sparse a = make(0.2), b = make(i % 2 == 0 ? 0.2 : 0.02);
+    EXPECT_EQ(SparseInnerProduct(a.view(), b.view()), SparseInnerProduct(b.view(), a.view()));
+    EXPECT_EQ(SparseL2Squared(a.view(), b.view()), SparseL2Squared(b.view(), a.view()));
+    EXPECT_EQ(SparseL1(a.view(), b.view()), SparseL1(b.view(), a.view()));
+    EXPECT_EQ(SparseL2Squared(a.view(), a.view()), 0);
+  }
+}
+
 }  // namespace
