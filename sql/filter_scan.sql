@@ -77,6 +77,61 @@ RESET ivf.probes;
 DROP INDEX goods_v;
 CREATE INDEX goods_v ON goods USING hnsw (v vector_l2_ops);
 
+-- How a set steers the search. One of few rows is read row by row: the index is hardly looked at. Of a larger one the graph's walk
+-- takes the nodes that are in it; where these are hard to come by (here: far from the query, and too many for the memory) all nodes are
+-- looked up in the set. A node of several rows passes with any of them.
+CREATE FUNCTION costly(int) RETURNS bool LANGUAGE plpgsql COST 100000 AS $$ BEGIN RETURN $1 >= 0; END $$;
+CREATE FUNCTION pages_of(query text) RETURNS int LANGUAGE plpgsql AS $$
+DECLARE
+  plan json;
+BEGIN
+  EXECUTE 'EXPLAIN (ANALYZE, BUFFERS, COSTS OFF, TIMING OFF, SUMMARY OFF, FORMAT json) ' || query INTO plan;
+  plan := plan -> 0 -> 'Plan' -> 'Plans' -> 0;
+  RETURN CASE WHEN plan ->> 'Custom Plan Provider' = 'Ann Filter Scan' THEN (plan ->> 'Shared Hit Blocks')::int + (plan ->> 'Shared Read Blocks')::int END;
+END $$;
+CREATE FUNCTION compare_steered() RETURNS TABLE (condition text, filter_scan bool, got_rows bigint, wanted bigint, nearly bool, ascending bool)
+  LANGUAGE sql VOLATILE AS $$
+  SELECT c.condition, r.filter_scan, r.got_rows, r.wanted, r.same >= r.wanted * 0.9, r.ascending
+  FROM (VALUES
+    ('price < 6000 AND costly(id)', 10),
+    ('price < 6000 AND costly(id)', 3000),
+    ('price < 6000 AND costly(id)', NULL),
+    ('price < 6000 AND day < 70 AND costly(id)', 20),
+    ('price < 6000 AND day < 70 AND costly(id)', NULL),
+    ('price < 6000 AND id % 100 = 1 AND costly(id)', NULL)) c (condition, n), compare(c.condition, c.n, '[0.9,0.1,0.8,0.2,0.9,0.1,0.7,0.2]') r $$;
+SET enable_sort = off;
+SET enable_seqscan = off;
+SELECT pages_of($$SELECT id FROM goods WHERE price < 30 AND costly(id) ORDER BY v <-> '[0.5,0.4,0.5,0.6,0.5,0.4,0.5,0.6]' LIMIT 10$$) < 100 AS few;
+SELECT * FROM compare_steered();
+DROP INDEX goods_day;
+DROP INDEX goods_v;
+CREATE INDEX goods_v ON goods USING hnsw (v vector_l2_ops, day);
+SELECT * FROM compare_steered();
+SET work_mem = '64kB';
+SELECT * FROM compare_steered();
+SELECT filter_scan, got_rows, wanted, same >= wanted * 0.9 AS nearly FROM compare('price < 3000 AND v <-> ''[9,9,9,9,9,9,9,9]'' < 23.2 AND costly(id)', 20);
+RESET work_mem;
+SET hnsw.iterative_scan = off;
+SELECT filter_scan, got_rows BETWEEN 40 AND 90 AS as_many_as_ef FROM compare('price < 300 AND costly(id)');
+RESET hnsw.iterative_scan;
+SET hnsw.max_scan_tuples = 100;
+SELECT filter_scan, got_rows < wanted AS cut_short FROM compare('price < 6000 AND costly(id)');
+RESET hnsw.max_scan_tuples;
+-- of a partial index the set may have rows that are not in it
+DROP INDEX goods_v;
+CREATE INDEX goods_v ON goods USING hnsw (v vector_l2_ops) WHERE id < 5000;
+SELECT filter_scan, got_rows, wanted, same FROM compare('price < 300 AND id < 5000 AND costly(id)');
+DROP INDEX goods_v;
+CREATE INDEX goods_v ON goods USING ivf (v vector_l2_ops, day) WITH (lists = 40);
+SET enable_seqscan = off;
+SET enable_sort = off;
+SELECT pages_of($$SELECT id FROM goods WHERE price < 30 AND costly(id) ORDER BY v <-> '[0.5,0.4,0.5,0.6,0.5,0.4,0.5,0.6]' LIMIT 10$$) < 100 AS few;
+SELECT * FROM compare_steered();
+SELECT filter_scan, got_rows, wanted, same FROM compare('price < 30 AND day = 1 AND day = 2 AND costly(id)');
+DROP FUNCTION pages_of, compare_steered;
+RESET enable_sort;
+RESET enable_seqscan;
+
 -- a bitmap that has too little memory becomes one of whole pages
 CREATE FUNCTION set_of(query text, OUT lossy bool, OUT removed bool) LANGUAGE plpgsql AS $$
 DECLARE
@@ -94,7 +149,6 @@ INSERT INTO wide SELECT i, (i * 7919) % 30000, i % 2, random_vector(4 + 0 * i) F
 CREATE INDEX wide_v ON wide USING hnsw (v vector_l2_ops);
 CREATE INDEX wide_a ON wide (a);
 ANALYZE wide;
-CREATE FUNCTION costly(int) RETURNS bool LANGUAGE plpgsql COST 100000 AS $$ BEGIN RETURN $1 >= 0; END $$;
 SET enable_sort = off;
 SET work_mem = '64kB';
 SELECT * FROM set_of($$SELECT id FROM wide WHERE a < 3000 AND costly(b) ORDER BY v <-> '[1,1,1,1]' LIMIT 50$$);

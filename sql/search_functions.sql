@@ -133,6 +133,30 @@ SELECT mmr('[1,0]', '{"[1,0]",NULL}', 1);
 \set VERBOSITY default
 SELECT mmr('[1,0]', '{"[1,0]"}', -1);
 SELECT mmr('[1,0]', '{"[1,0]"}', 1, 1.1);
+-- Worked by hand, to 6 digits.
+-- Fusion: ranks 1 and 3 give 1/61 + 1/63 = 124/3843, more than rank 1 twice less a list (1/61), less than ranks 1 and 2 (1/61 + 1/62).
+-- recommend_vector: the mean of the positive examples is [2,3], of the negative ones [1,1]; 2 * [2,3] - [1,1] = [3,5].
+-- recommend_score of a similarity s: (s / (1 + |s|) + 1) / 2, of the nearer example; its negative if that is a negative one.
+-- [3,4]: cosine with [1,0] 3/5, with [0,1] 4/5. (4/9 + 1) / 2 = 13/18. Of [0,0] and [3,4], l2: -5, (-5/6 + 1) / 2 = 1/12.
+-- [1,2], [3,4]: ip 3 + 8 = 11, (11/12 + 1) / 2 = 23/24; l1 2 + 2, so -4, (-4/5 + 1) / 2 = 1/10.
+SELECT abs(a - 124.0 / 3843) < 1e-15 AND a > 1.0 / 61 AND a < 1.0 / 61 + 1.0 / 62 AS fused FROM (SELECT sum(rrf_score(r)) AS a FROM unnest('{1,3,NULL}'::bigint[]) r) s;
+SELECT recommend_vector('{"[1,2]","[3,4]"}', '{"[0,1]","[2,1]"}') = '[3,5]' AS vector;
+SELECT name, abs(got - wanted) < 1e-6 AS right FROM (VALUES
+  ('nearest of two', recommend_score('[3,4]', '{"[1,0]","[0,1]"}'), 13.0 / 18),
+  ('a negative one is nearer', recommend_score('[3,4]', '{"[1,0]"}', '{"[0,1]"}'), -13.0 / 18),
+  ('a positive one is nearer', recommend_score('[3,4]', '{"[0,1]"}', '{"[1,0]"}'), 13.0 / 18),
+  ('negative ones alone', recommend_score('[0,0]', NULL, '{"[6,8]","[3,4]"}', 'l2'), -1.0 / 12),
+  ('l2', recommend_score('[0,0]', '{"[6,8]","[3,4]"}', metric => 'l2'), 1.0 / 12),
+  ('ip', recommend_score('[1,2]', '{"[3,4]"}', metric => 'ip'), 23.0 / 24),
+  ('l1', recommend_score('[1,2]', '{"[3,4]"}', metric => 'l1'), 0.1)) v (name, got, wanted);
+-- mmr by cosine. To [1,0]: 1 [4,3] .8, 2 [3,4] .6, 3 [4,-3] .8, 4 [0,1] 0. First 1, of 1 and 3 the earlier. To 1: 2 .96, 3 .28, 4 .6; to 3: 2 0, 4 -.6.
+-- Second, lambda .4: 2 .24 - .576 = -.336, 3 .32 - .168 = .152, 4 -.36: so 3. Third: to the nearest chosen as before: 2 before 4.
+-- lambda .3: 3 again (.24 - .196); then 2 .18 - .672 = -.492, 4 -.42: so 4.
+-- By l2 to [0,0], lambda .5: 1 [1,0] -1, 2 [2,0] -2, 3 [0,3] -3, 4 [1,1] -1.414. First 1. Second: 2 -1 + .5, 3 -1.5 + 1.581 = .081, 4 -.707 + .5: so 3.
+-- Third: 2 is 1 from 1: -.5; 4 is 1 from 1: -.207: so 4.
+SELECT ARRAY(SELECT mmr('[1,0]', '{"[4,3]","[3,4]","[4,-3]","[0,1]"}', 3, 0.4)) = '{1,3,2}' AS a,
+  ARRAY(SELECT mmr('[1,0]', '{"[4,3]","[3,4]","[4,-3]","[0,1]"}', 3, 0.3)) = '{1,3,4}' AS b,
+  ARRAY(SELECT mmr('[0,0]', '{"[1,0]","[2,0]","[0,3]","[1,1]"}', 3, 0.5, 'l2')) = '{1,3,4}' AS c;
 -- over what the index gives
 SELECT $$
 WITH near AS MATERIALIZED (

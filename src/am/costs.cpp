@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "am/row_set.hpp"
+
 namespace ann::am {
 
 namespace {
@@ -103,6 +105,15 @@ Taken RowsTaken(const PlannerInfo* root, const IndexPath* path, double scanned) 
   return {scanned, 1};
 }
 
+// Reading the rows of a set one by one, where a scan may (MayList).
+ScanCost ListingCost(const PlannerInfo* root, const IndexOptInfo* index) {
+  double random_page, sequential_page;
+  get_tablespace_page_costs(index->rel->reltablespace, &random_page, &sequential_page);
+  const double rows = index->rel->tuples * set_share;
+  const bool may = set_share < 1 && index->indpred == NIL && rows <= MostListed(work_mem * 1024.0);
+  return {may ? rows * (kCachedRow + MissingShare(root, index) * random_page) : kNever, 0, 0};
+}
+
 }  // namespace
 
 void EstimateCost(CostModel model, PlannerInfo* root, IndexPath* path, Cost* startup_cost,
@@ -127,8 +138,10 @@ void EstimateCost(CostModel model, PlannerInfo* root, IndexPath* path, Cost* sta
   const Taken taken = RowsTaken(root, path, scanned);
   // What is too far away is not met, unlike what does not pass for other reasons.
   const double near = std::max(indexed * shares.within, scanned);
-  const ScanCost cost =
+  ScanCost cost =
       model(root, index, {indexed, scanned / near, taken.rows, set_share < 1, IsByValue(path)});
+  const ScanCost listing = ListingCost(root, index);
+  if (listing.startup < cost.startup + cost.streaming) cost = listing;
   *startup_cost = cost.startup;
   // The server interpolates linearly from startup to total, while what a row costs falls as more
   // are taken. So the slope is the one up to the rows that will be.

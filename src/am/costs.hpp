@@ -8,6 +8,9 @@ namespace ann::am {
 // LIMIT with a number that is not known yet, a parameter of a generic plan.
 inline constexpr double kUnknownLimit = 100;
 
+// A row whose page is in shared buffers, read for its distance: 0.4 to 1.3 us, measured.
+inline constexpr Cost kCachedRow = 0.35;
+
 // What a plan is expected to take from an ordered scan.
 struct PlannedRows {
   double indexed;  // rows of the index

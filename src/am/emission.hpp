@@ -108,6 +108,8 @@ class Emission {
   }
   void AddTid(ItemPointerData tid) { tids_.push_back(tid); }
   size_t tid_count() const { return tids_.size(); }
+  // Those added last, down to so many.
+  void DropTids(size_t count) { tids_.resize(count); }
   const ItemPointerData* tids(uint32_t at) const { return tids_.data() + at; }
 
   // The rows of what was emitted leave the pool, when they are more than half of it.

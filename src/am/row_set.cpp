@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "am/emission.hpp"
+
 #include "pg/alloc.hpp"
 
 namespace ann::am {
@@ -42,6 +44,15 @@ RowSet* RowSet::Make(MemoryContext context, TIDBitmap* bitmap) {
       words[page.line[i] / 64] |= uint64_t{1} << (page.line[i] % 64);
   });
   return set;
+}
+
+double MostListed(double bytes) { return bytes / (sizeof(Item) + sizeof(ItemPointerData)); }
+
+bool MayList(IndexScanDesc scan, const RowSet& rows, size_t limit) {
+  // Of a partial index the set may hold rows that are not in it.
+  return rows.lossy_blocks() == 0 &&
+         static_cast<double>(rows.rows()) <= MostListed(static_cast<double>(limit)) &&
+         RelationGetIndexPredicate(scan->indexRelation) == NIL;
 }
 
 }  // namespace ann::am

@@ -31,6 +31,25 @@ class RowSet {
     return (lines_[size_t{at} * words_ + line / 64] >> (line % 64) & 1) != 0;
   }
 
+  // Shows the rows of blocks that are not lossy to `visit(tid)`, in the order of the table.
+  template <class Visit>
+  void ForEach(Visit&& visit) const {
+    for (uint32_t r = 0; r < runs_; ++r) {
+      const Run& run = run_[r];
+      const uint64_t* words = lines_ + size_t{run.first} * words_;
+      for (uint64_t left = run.blocks & ~run.lossy; left != 0; left &= left - 1, words += words_) {
+        const BlockNumber block = r * 64 + static_cast<uint32_t>(__builtin_ctzll(left));
+        for (uint32_t w = 0; w < words_; ++w) {
+          for (uint64_t lines = words[w]; lines != 0; lines &= lines - 1) {
+            ItemPointerData tid;
+            ItemPointerSet(&tid, block, static_cast<OffsetNumber>(w * 64 + __builtin_ctzll(lines)));
+            visit(tid);
+          }
+        }
+      }
+    }
+  }
+
   // Rows may be in it that do not pass: of a lossy block all are, and an index may be lossy itself.
   bool needs_recheck() const { return needs_recheck_; }
   uint64_t rows() const { return rows_; }  // of blocks that are not lossy
@@ -65,6 +84,12 @@ struct ScanHead {
 inline void OfferRows(IndexScanDesc scan, const RowSet* rows) {
   static_cast<ScanHead*>(scan->opaque)->rows = rows;
 }
+// Rows whose distances may be kept in `bytes` at a time.
+double MostListed(double bytes);
+// Whether the scan may take the rows of the set from the table instead of looking for them in the
+// index, within `limit` bytes: all of them are in the index that have a distance.
+bool MayList(IndexScanDesc scan, const RowSet& rows, size_t limit);
+
 inline const RowSet* OfferedRows(IndexScanDesc scan) {
   return static_cast<const ScanHead*>(scan->opaque)->rows;
 }

@@ -13,7 +13,7 @@ ScanFigures last_scan;
 
 // Names of the ways, in the order of their bits, joined by '+'.
 const char* WaysText(uint8 ways) {
-  static const char* const kNames[] = {"walk", "bridge", "postings", "sweep", "lists"};
+  static const char* const kNames[] = {"walk", "bridge", "postings", "sweep", "lists", "rows"};
   StringInfoData text;
   initStringInfo(&text);
   for (uint32 i = 0; i < lengthof(kNames); ++i) {

@@ -12,6 +12,7 @@ enum ScanWay : uint8 {
   kWayPostings = 4,  // hnsw: the nodes of the first attribute's values
   kWaySweep = 8,     // hnsw: all nodes, or all that pass
   kWayLists = 16,    // ivf
+  kWayRows = 32,     // the rows of another index's set, one by one
 };
 
 // What an access method says of a scan.

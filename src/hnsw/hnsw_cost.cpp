@@ -24,9 +24,9 @@ constexpr double kFirstRows = 10;
 // A row after these: refinement, exact distance, its place in the order. 3 us.
 constexpr double kEmissionOperators = 560;
 constexpr double kOperatorCost = 10;
-// A row's attributes in a sweep over the columns: 0.5 ns; its TID, which lies in its node: 10 ns.
+// A row's attributes in a sweep over the columns: 0.5 ns; its TID, which lies in its node: 18 ns.
 constexpr double kColumnOperators = 0.1;
-constexpr double kSetOperators = 2;
+constexpr double kSetOperators = 3;
 
 struct Walk {
   double nodes;  // in the index

@@ -98,11 +98,17 @@ class PageGraph {
                                       [](const format::NodeSlot*) { return true; });
   }
 
-  bool IsLive(NodeId id) {
+  // `use(node)` on a slot, which may be torn.
+  template <class Use>
+  auto UseNode(NodeId id, Use&& use) {
     const format::Place at = view_->geometry.NodeAt(id);
-    return ReadSlot(at, format::PageKind::kNodes, [&](const char* page) {
-      return view_->Node(page, at.index)->state == format::SlotState::kLive;
-    });
+    return ReadSlot(at, format::PageKind::kNodes,
+                    [&](const char* page) { return use(view_->Node(page, at.index)); });
+  }
+
+  bool IsLive(NodeId id) {
+    return UseNode(
+        id, [](const format::NodeSlot* node) { return node->state == format::SlotState::kLive; });
   }
 
   template <class Scorer>

@@ -68,8 +68,7 @@ Search PlannedSearch(const IndexOptInfo* index) {
     index_close(rel, NoLock);
   }
   search.adaptive = settings.probes <= 0;
-  // By pages read: 55 lists at a patience of 42 (63,666 texts), 325 at 229 (550,000).
-  search.probes = search.adaptive ? 8 + 1.25 * patience : settings.probes;
+  search.probes = search.adaptive ? UsualProbes(patience) : settings.probes;
   if (settings.max_probes > 0) search.probes = std::min<double>(search.probes, settings.max_probes);
   search.probes = std::min(search.probes, search.lists);
   return search;

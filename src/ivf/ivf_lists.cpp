@@ -43,7 +43,7 @@ void PrepareQuery(ScanState& s) {
 }
 
 bool MayProbe(const ScanState& s) {
-  if (s.order.AtEnd() || (s.filter != nullptr && s.filter->never())) return false;
+  if (s.listed || s.order.AtEnd() || (s.filter != nullptr && s.filter->never())) return false;
   if (s.x == nullptr) return true;
   const int most = s.settings.max_probes;
   if (most > 0 && s.order.taken() >= static_cast<uint32_t>(most)) return false;

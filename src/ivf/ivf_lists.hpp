@@ -72,11 +72,11 @@ struct ScanState {
   am::ScanWork Work() const {
     return {0,
             order.taken(),
-            scanned,
+            listed ? candidates.size() : scanned,
             rounds,
             reader.peeked(),
             filter != nullptr || rows != nullptr,
-            am::kWayLists};
+            listed ? am::kWayRows : am::kWayLists};
   }
 
   MemoryContext context;
@@ -126,6 +126,7 @@ struct ScanState {
   float dropped = INFINITY;
   bool exact = false;  // lists are being read again, with the keys of rows
   bool held_sorted = false;
+  bool listed = false;  // the rows of the set are candidates, and no list is read
   // Of the list that comes next, read when its pages were asked for.
   uint32_t ahead = ~uint32_t{0};
   format::ListEntry ahead_entry{};

@@ -86,6 +86,43 @@ void RaiseTarget(ScanState& s) {
   NoteAllKeys(s);
 }
 
+// Nanoseconds, measured: a list of which few rows pass, and a row of a set that is read for its
+// distance.
+constexpr double kListCost = 1600;
+constexpr double kListedRowCost = 600;
+
+// Whether the rows of the set are read one by one: that costs less than the lists that a search
+// would read for it, and nobody has said how many these shall be.
+bool ListingPays(const ScanState& s) {
+  const Settings& settings = s.settings;
+  if (s.rows == nullptr || s.x == nullptr || !MayProbe(s) || settings.probes > 0 ||
+      settings.max_probes > 0 || settings.iterative_scan == am::IterativeScan::kOff ||
+      !am::MayList(s.scan, *s.rows, MemoryLimit())) {
+    return false;
+  }
+  const double rows = static_cast<double>(s.rows->rows());
+  const double all = std::max(s.scan->indexRelation->rd_rel->reltuples, 1.0f);
+  const double share = std::clamp(rows / all, 1 / all, 1.0);
+  const format::IvfFrame& shape = s.view->frame->shape;
+  const double lists =
+      std::min<double>(UsualProbes(shape.patience) / std::sqrt(share), shape.lists);
+  return rows * kListedRowCost < lists * kListCost;
+}
+
+void ListSet(ScanState& s) {
+  s.rows->ForEach([&s](const ItemPointerData& tid) {
+    float key;
+    if (!s.fetcher->Fetch(s.scan, s.view->metric(), s.aim.x, s.view->meta.dims, &tid, 1, &key)) {
+      return;
+    }
+    const uint32_t id = static_cast<uint32_t>(s.candidates.size());
+    s.candidates.push_back({key, 0, tid, 0});
+    s.emission.PushExact(id, tid, key);
+  });
+  s.listed = true;
+  s.first_round = false;
+}
+
 // Makes rows pending. False: the scan is at its end.
 bool NextRows(IndexScanDesc scan) {
   ScanState& s = *am::OpaqueOf<ScanState>(scan).state;
@@ -94,6 +131,7 @@ bool NextRows(IndexScanDesc scan) {
       s.aim.ordered ? s.settings.iterative_scan : am::IterativeScan::kRelaxedOrder;
   s.emission.CompactTids(MemoryLimit());
   for (;;) {
+    if (s.first_round && ListingPays(s)) ListSet(s);
     if (s.first_round) NextRound(s);
     if (source.IsRoundOver()) {
       RaiseTarget(s);

@@ -15,9 +15,6 @@ namespace {
 // of it for sorting the bitmap's pages.
 constexpr double kSetRowOperators = 50;
 
-// A row whose page is in shared buffers, read for its distance: 0.4 to 1.3 us, measured.
-constexpr Cost kCachedRow = 0.35;
-
 // A plan without the node that checks conditions which hold for all rows or for none: there is one
 // above the custom scan.
 Plan* WithoutGate(Plan* plan) { return IsA(plan, Result) ? outerPlan(plan) : plan; }
@@ -142,7 +139,7 @@ void AddCachedBitmapScan(PlannerInfo* root, RelOptInfo* rel, const BitmapHeapPat
   BitmapHeapPath* path = makeNode(BitmapHeapPath);
   *path = *bitmap;
   path->path.parent = rel;
-  path->path.total_cost -= cached * std::max(pages * page - rows * kCachedRow, 0.0);
+  path->path.total_cost -= cached * std::max(pages * page - rows * am::kCachedRow, 0.0);
   add_path(rel, &path->path);
 }
 
