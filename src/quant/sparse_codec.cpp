@@ -189,10 +189,10 @@ float Shared(const simd::SparseKernels& kernels, const SparseShape& shape, const
   return shape.metric == Metric::kL1 ? L1Shared(kernels, query, view) : Dot(kernels, query, view);
 }
 
-// Entries that stand for a longer vector share as much less with a query as they are shorter: with
-// the vector itself exactly so.
-float Stretch(const SparseFactors& f) {
-  return f.decoded > 0 && std::isfinite(f.norm) ? f.norm / f.decoded : 1;
+// By how much entries are stretched to the length of their vector.
+float Stretch(Metric metric, const SparseFactors& f) {
+  const float ratio = f.decoded > 0 && std::isfinite(f.norm) ? f.norm / f.decoded : 1;
+  return metric == Metric::kL1 ? ratio : std::sqrt(ratio);
 }
 
 float KeyOf(const SparseShape& shape, const SparseQuery& query, const SparseFactors& f,
@@ -211,7 +211,7 @@ float KeyOf(const SparseShape& shape, const SparseQuery& query, const SparseFact
 float LargestError(const SparseShape& shape, const SparseQuery& query, const SparseFactors& f,
                    float shared) {
   constexpr float kRounding = 4e-6f;  // of sums of floats
-  const float stretched = std::fabs(shared * (Stretch(f) - 1));
+  const float stretched = std::fabs(shared * (1 - 1 / Stretch(shape.metric, f)));
   if (shape.metric == Metric::kL1) {
     const float met = static_cast<float>(std::min(f.count, query.count));
     return met * (f.step + query.step) + 2 * (f.rest + query.rest) + stretched +
@@ -296,6 +296,7 @@ void CodeSparse(const SparseShape& shape, const SparseView& x, void* scratch, ui
     factors.norm = static_cast<float>(whole.Of(shape.metric) * unit);
     factors.decoded = static_cast<float>(decoded.Of(shape.metric));
     factors.rest = RestOf(shape.metric, rest);
+    factors.step *= Stretch(shape.metric, factors);
   }
   std::memcpy(coded, &factors, sizeof factors);
 }
@@ -345,7 +346,7 @@ SparseQuery PrepareSparseCode(const SparseShape& shape, const uint8_t* coded, vo
   const CodeView view = View(shape, coded);
   SparseQuery query{};
   query.step = view.factors.step;
-  query.norm = view.factors.decoded;
+  query.norm = view.factors.norm;
   Tabulate(view.entries, view.factors.count, kFewestBits, memory, &query);
   return query;
 }
@@ -353,8 +354,7 @@ SparseQuery PrepareSparseCode(const SparseShape& shape, const uint8_t* coded, vo
 float SparseKey(const simd::SparseKernels& kernels, const SparseShape& shape,
                 const SparseQuery& query, const uint8_t* coded) {
   const CodeView view = View(shape, coded);
-  return KeyOf(shape, query, view.factors,
-               Shared(kernels, shape, query, view) * Stretch(view.factors));
+  return KeyOf(shape, query, view.factors, Shared(kernels, shape, query, view));
 }
 
 Estimate SparseEstimate(const simd::SparseKernels& kernels, const SparseShape& shape,
@@ -362,7 +362,7 @@ Estimate SparseEstimate(const simd::SparseKernels& kernels, const SparseShape& s
   const CodeView view = View(shape, coded);
   const float shared = Shared(kernels, shape, query, view);
   float error = LargestError(shape, query, view.factors, shared);
-  float middle = shared * Stretch(view.factors);
+  float middle = shared;
   if (IsHashed(shape)) {
     const Range range = HashedRange(shape, query, view, shared);
     middle = (range.least + range.most) / 2;
@@ -377,7 +377,7 @@ Estimate SparseEstimate(const simd::SparseKernels& kernels, const SparseShape& s
 float SparseCodeDistance(const simd::SparseKernels& kernels, const SparseShape& shape,
                          const SparseQuery& query, const uint8_t* coded) {
   const CodeView view = View(shape, coded);
-  const float sizes = query.norm + view.factors.decoded;
+  const float sizes = query.norm + view.factors.norm;
   if (shape.metric == Metric::kL1) {
     return std::max(0.0f, sizes + L1Shared(kernels, query, view));
   }

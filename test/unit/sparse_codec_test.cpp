@@ -142,6 +142,27 @@ TEST_P(SparseCodecTest, BoundsAreCertain) {
   }
 }
 
+// Rows with more elements than their codes have room for are as far from others as they are long: a
+// build would link every node to codes that came out too short.
+TEST_P(SparseCodecTest, CutRowsKeepTheirLength) {
+  std::mt19937 random(3);
+  const quant::CodecParams params = SparseParams(GetParam(), 5000, 16);
+  const SparseCodec codec(params);
+  std::vector<uint64_t> memory(quant::Codec::PreparedCodeBytes(params) / 8 + 1);
+  const Elements x = RandomElements(random, 2000, 200, true);
+  Elements apart;
+  for (const auto& [index, value] : RandomElements(random, 2000, 200, true)) {
+    apart[index + 2500] = value;
+  }
+  const std::vector<uint8_t> coded = codec.Encode(x), other = codec.Encode(apart);
+  const quant::CodeQuery prepared = codec->PrepareCode(coded.data(), memory.data());
+  const double exact = ExactKey(GetParam(), x, apart);
+  EXPECT_NEAR(codec->CodeDistance(prepared, other.data()), exact, 1e-5 * exact + 1e-6);
+  const double same = GetParam() == Metric::kInnerProduct ? ExactKey(GetParam(), x, x) : 0;
+  EXPECT_NEAR(codec->CodeDistance(prepared, coded.data()), same,
+              1e-3 * std::fabs(exact) + 1e-4 * std::fabs(same) + 1e-4);
+}
+
 TEST_P(SparseCodecTest, ShowsWhatNoVectorHas) {
   std::mt19937 random(2);
   const uint32_t room = 64;
