@@ -18,8 +18,10 @@ namespace ann::graph {
 
 // What a calibrated search must find of the exact 10 nearest.
 inline constexpr double kCalibratedRecall = 0.97;
-inline constexpr uint32_t kCalibrationSteps[] = {40,  50,  64,  80,  100, 128,
-                                                 160, 200, 256, 320, 400, 512};
+inline constexpr uint32_t kCalibrationSteps[] = {40,  50,  64,  80,  100, 128, 160,
+                                                 200, 256, 320, 400, 512, 700, 1000};
+// Where no step does, what the widest may find more than the one that is taken.
+inline constexpr double kForgoneRecall = 0.005;
 
 // A graph to be calibrated: that of a build, or the pages of an index. Beside these
 //   ForCodes(visit): visit(coded) for each node
@@ -49,7 +51,8 @@ class Calibration {
         beam_(alloc),
         visited_(alloc) {}
 
-  // The first ef of kCalibrationSteps that finds kCalibratedRecall.
+  // The first ef of kCalibrationSteps that finds kCalibratedRecall, or nearly all that the last
+  // finds.
   uint32_t Run() {
     Sample();
     if (sampled_ < 2) return kCalibrationSteps[0];
@@ -57,8 +60,11 @@ class Calibration {
     if (FindNearest() <= kK) return kCalibrationSteps[0];
     uint64_t hits[kSteps] = {};
     for (uint32_t i = 0; i < sampled_; ++i) Measure(i, hits);
+    const double all = sampled_ * double{kK};
+    const double wanted = std::min(kCalibratedRecall * all,
+                                   static_cast<double>(hits[kSteps - 1]) - kForgoneRecall * all);
     uint32_t step = 0;
-    while (step + 1 < kSteps && hits[step] < kCalibratedRecall * sampled_ * kK) ++step;
+    while (static_cast<double>(hits[step]) < wanted) ++step;
     return kCalibrationSteps[step];
   }
 

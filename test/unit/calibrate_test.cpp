@@ -79,8 +79,13 @@ class Scattered {
 };
 
 TEST(CalibrationTest, TakesTheFirstEfThatFindsEnough) {
-  for (const auto& [enough, wanted] :
-       {std::pair{0u, 40u}, {41u, 50u}, {128u, 128u}, {129u, 160u}, {400u, 400u}, {9999u, 512u}}) {
+  for (const auto& [enough, wanted] : {std::pair{0u, 40u},
+                                       {41u, 50u},
+                                       {128u, 128u},
+                                       {129u, 160u},
+                                       {400u, 400u},
+                                       {513u, 700u},
+                                       {999u, 1000u}}) {
     Scattered graph(250, 1);
     graph.enough = enough;
     EXPECT_EQ(graph.Calibrated(), wanted) << enough;
@@ -89,6 +94,13 @@ TEST(CalibrationTest, TakesTheFirstEfThatFindsEnough) {
     EXPECT_EQ(graph.searches, 200u);
     EXPECT_GE(graph.interrupts, 400u);
   }
+}
+
+// What no step finds is not worth a wide search.
+TEST(CalibrationTest, StopsWhereWiderFindsNoMore) {
+  Scattered graph(250, 1);
+  graph.enough = 9999;
+  EXPECT_EQ(graph.Calibrated(), 40u);
 }
 
 // One neighbour of ten is missed by two queries of ten, which is .98, or by four, which is .96.
