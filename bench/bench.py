@@ -99,9 +99,13 @@ class Bench:
                 session.close()
 
     def can_run(self, session):
-        reason = session.lacks_extension(session.contender.extension)
+        contender = session.contender
+        if (contender.type == "sparsevec") != self.data.sparse:
+            tqdm.write(f"{contender.name}: left out, rows are {'' if self.data.sparse else 'not '}sparse")
+            return False
+        reason = session.lacks_extension(contender.extension)
         if reason:
-            tqdm.write(f"{session.contender.name}: left out, {reason}")
+            tqdm.write(f"{contender.name}: left out, {reason}")
         return not reason
 
     def truth(self, data=None):
@@ -160,7 +164,7 @@ class Bench:
 
     def sweep_library(self, contender):
         """The same in this process: one thread, its values and no others."""
-        reason = contender.lacks_library()
+        reason = "rows are sparse" if self.data.sparse else contender.lacks_library()
         if reason:
             tqdm.write(f"{contender.name}: left out, {reason}")
             return

@@ -1,13 +1,17 @@
-"""A data set directory: base.npy (n x dims) and query.npy (q x dims), float16, float32 or uint8.
+"""A data set directory: base.npy (n x dims) and query.npy (q x dims), float16, float32 or uint8; of sparse rows
+base.npz and query.npz (sparse_rows.py).
 
 Exact neighbours are computed once and kept in a cache folder, under a name made of the arrays'
 contents, so that a data set may lie in a read-only place and never meets another set's truth.
 """
 import hashlib
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
+from sparse_rows import SparseRows
 
 METRICS = {
     "l2": ("<->", "{type}_l2_ops"),
@@ -31,6 +35,10 @@ class DataSet:
     fingerprint: str
 
     @property
+    def sparse(self):
+        return isinstance(self.base, SparseRows)
+
+    @property
     def operator(self):
         return METRICS[self.metric][0]
 
@@ -46,8 +54,8 @@ class Truth:
 
 def open_dataset(folder, metric="auto", rows=None, queries=None):
     folder = Path(folder)
-    base = read_array(folder / "base.npy", rows)
-    query = read_array(folder / "query.npy", queries)
+    base = read_rows(folder / "base.npy", rows)
+    query = read_rows(folder / "query.npy", queries)
     if base.shape[1] != query.shape[1]:
         raise SystemExit(f"{folder}: base has {base.shape[1]} dims, query {query.shape[1]}")
     if metric == "auto":
@@ -56,7 +64,9 @@ def open_dataset(folder, metric="auto", rows=None, queries=None):
     return DataSet(name, base, query, metric, fingerprint_of(base, query))
 
 
-def read_array(path, rows):
+def read_rows(path, rows):
+    if path.with_suffix(".npz").exists():
+        return SparseRows.load(path.with_suffix(".npz"))[:rows]
     if not path.exists():
         raise SystemExit(f"{path} is missing: a data set is a folder with base.npy and query.npy")
     array = np.load(path, mmap_mode="r")[:rows]
@@ -67,13 +77,16 @@ def read_array(path, rows):
 
 
 def has_unit_rows(base):
-    norms = np.linalg.norm(base[:1000].astype(np.float32), axis=1)
+    first = base[:1000]
+    norms = (np.sqrt(first.squares()) if isinstance(first, SparseRows)
+             else np.linalg.norm(first.astype(np.float32), axis=1))
     return bool(np.all(np.abs(norms - 1) < 0.01))
 
 
 def fingerprint_of(*arrays):
     digest = hashlib.blake2b(digest_size=8)
-    for array in arrays:
+    parts = [array.arrays() if isinstance(array, SparseRows) else (array,) for array in arrays]
+    for array in itertools.chain(*parts):
         digest.update(f"{array.shape} {array.dtype}".encode())
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
@@ -82,15 +95,20 @@ def fingerprint_of(*arrays):
 def exact_distances(rows, query, metric):
     """Distances of `rows` (n x dims) to one query in double precision: squared L2, negative inner
     product, or cosine distance (NaN for zero vectors)."""
-    rows = np.asarray(rows, np.float64)
     query = np.asarray(query, np.float64)
-    if metric == "l2":
-        return ((rows - query) ** 2).sum(axis=1)
-    products = rows @ query
+    if isinstance(rows, SparseRows):
+        products, squares = rows.products(query), rows.squares()
+        if metric == "l2":
+            return np.maximum(0, squares - 2 * products + query @ query)
+    else:
+        rows = np.asarray(rows, np.float64)
+        if metric == "l2":
+            return ((rows - query) ** 2).sum(axis=1)
+        products, squares = rows @ query, (rows ** 2).sum(axis=1)
     if metric == "ip":
         return -products
     with np.errstate(invalid="ignore"):
-        return 1 - products / (np.linalg.norm(rows, axis=1) * np.linalg.norm(query))
+        return 1 - products / (np.sqrt(squares) * np.linalg.norm(query))
 
 
 def find_truth(data, cache, progress):
@@ -107,6 +125,8 @@ def find_truth(data, cache, progress):
 
 
 def compute_truth(data, k, progress):
+    if data.sparse:
+        return compute_sparse_truth(data, k, progress)
     base = as_scorable(data.base, data.metric)
     query = as_scorable(data.query, data.metric)
     squares = (base ** 2).sum(axis=1) if data.metric == "l2" else np.zeros(len(base), np.float32)
@@ -122,6 +142,15 @@ def compute_truth(data, k, progress):
             exact = exact_distances(data.base[candidates], data.query[i], data.metric)
             order = np.argsort(exact, kind="stable")[:k]
             ids[i], distances[i] = candidates[order], exact[order]
+    return Truth(ids, distances)
+
+
+def compute_sparse_truth(data, k, progress):
+    ids, distances = np.empty((len(data.query), k), np.int32), np.empty((len(data.query), k))
+    for i in progress(range(len(data.query)), desc="exact neighbours"):
+        exact = exact_distances(data.base, data.query[i], data.metric)
+        ids[i] = np.argsort(exact, kind="stable")[:k]
+        distances[i] = exact[ids[i]]
     return Truth(ids, distances)
 
 

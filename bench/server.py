@@ -104,8 +104,9 @@ class Session:
         with self.connection.cursor().copy(f"COPY {table} FROM STDIN (FORMAT BINARY)") as copy:
             copy.write(COPY_HEADER)
             for start in self.progress(range(0, len(rows), COPY_BATCH), desc=f"load {table}"):
-                copy.write(copy_rows(rows[start:start + COPY_BATCH], start,
-                                     ELEMENT_TYPES[self.contender.type]))
+                batch = rows[start:start + COPY_BATCH]
+                copy.write(batch.copy_rows(start) if self.data.sparse else
+                           copy_rows(batch, start, ELEMENT_TYPES[self.contender.type]))
             copy.write(COPY_TRAILER)
         run(f"ALTER TABLE {table} ADD PRIMARY KEY (id)")
         run(f"VACUUM ANALYZE {table}")

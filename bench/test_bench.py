@@ -263,7 +263,7 @@ class ContendersTest(unittest.TestCase):
                 session.data = dataset.DataSet("set", np.zeros((1, 4)), None, metric, "")
                 session.queries = "queries"
                 sql = session.index_sql(1000)
-                self.assertRegex(sql, r"^CREATE INDEX an_index ON a_table USING \w+ \(.*\b(vector|halfvec|bit)_\w+_ops\)")
+                self.assertRegex(sql, r"^CREATE INDEX an_index ON a_table USING \w+ \(.*\b(vector|halfvec|bit|sparsevec)_\w+_ops\)")
                 self.assertNotIn("{", session.search_sql("7", 10))
                 self.assertEqual(lists in sql, one.name == "vchordrq")
 
