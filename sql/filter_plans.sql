@@ -48,7 +48,7 @@ SELECT * FROM plans('beside < %s AND slow(nowhere)');
 CREATE SEQUENCE calls;
 CREATE FUNCTION is_below(int, int) RETURNS bool LANGUAGE plpgsql IMMUTABLE AS $$
 BEGIN
-  IF nextval('calls') = current_setting('test.fail_at')::int THEN RAISE 'failed'; END IF;
+  IF nextval('public.calls') = current_setting('test.fail_at')::int THEN RAISE 'failed'; END IF;
   RETURN $1 < $2;
 END $$;
 CREATE OPERATOR <<< (LEFTARG = int, RIGHTARG = int, PROCEDURE = is_below, RESTRICT = scalarltsel);

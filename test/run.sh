@@ -188,6 +188,9 @@ if [ "$only" = matrix ]; then
       run_isolation interleave test/isolation_hooks
       test/tools/pgserver.sh stop "$logs/hooks-server"
     }
+    # pg_upgrade of PostgreSQL 18 looks for libraries where the server's own are, and nowhere else.
+    pkglibdir=$("${PG_CONFIG:-pg_config}" --pkglibdir)
+    cp "tmp_install_hooks$pkglibdir/ann.so" "$pkglibdir/"
     # shellcheck disable=SC2086
     run_tap tap tmp_install_hooks ${MATRIX_TAP:-test/t/*.pl}
   fi

@@ -18,7 +18,10 @@ if [ -z "$mirror" ]; then echo "apt names no mirror of Debian: set MATRIX_MIRROR
 into() { DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8 HOME=/root chroot "$root" "$@"; }
 
 make_root() { # suite
-  debootstrap --variant=minbase "$1" "$root" "$mirror" || return
+  # One that is newer than this debootstrap is made as all are by now.
+  local scripts=/usr/share/debootstrap/scripts script=
+  [ -e "$scripts/$1" ] || script=$scripts/sid
+  debootstrap --variant=minbase "$1" "$root" "$mirror" $script || return
   # Servers' packages ask for a compiler that is not used.
   printf 'path-exclude=%s\n' '/usr/lib/llvm-*/*' '/usr/share/doc/*' '/usr/share/man/*' '/usr/share/locale/*' >"$root/etc/dpkg/dpkg.cfg.d/small"
   mount -t proc proc "$root/proc" && mount --rbind /dev "$root/dev" || return

@@ -9,13 +9,22 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(usleep);
 
-our @EXPORT_OK = qw(new_node new_standby add_helpers load_base load_queries load_random recall unordered
+our @EXPORT_OK = qw(new_node init_node new_standby add_helpers load_base load_queries load_random recall unordered
   answers is_intact no_crash psql_code orphans at_stop cancel_at seed_random random_below wait_for_recovery);
 
 my $data = "$ENV{ANN_TREE}/test/data";
 
 # Programs are stopped with SIGINT, which whoever runs the tests in the background may have had ignored.
 $SIG{INT} = 'DEFAULT';
+
+# Cluster::init, of pages without checksums, which 18 has unless told otherwise: tests write to files.
+sub init_node
+{
+	my ($node, %init) = @_;
+	push @{ $init{extra} }, '--no-data-checksums' if $node->pg_version >= 18;
+	$node->init(%init);
+	return;
+}
 
 # A started server with one database, the extension and the functions below. `settings`: lines for
 # postgresql.conf; other arguments go to Cluster::init. VACUUM leaves the dead rows of a page that another process
@@ -25,7 +34,7 @@ sub new_node
 {
 	my ($name, $settings, %init) = @_;
 	my $node = PostgreSQL::Test::Cluster->new($name);
-	$node->init(%init);
+	init_node($node, %init);
 	# Without streaming init chooses minimal, at which builds write no WAL.
 	my $wal_level = $init{allows_streaming} ? '' : "wal_level = replica\n";
 	$node->append_conf('postgresql.conf', "autovacuum = off\nbgwriter_lru_maxpages = 0\ncheckpoint_timeout = 1h\nmax_wal_size = 4GB\nmax_connections = 50\n"

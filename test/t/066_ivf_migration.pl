@@ -3,7 +3,7 @@ use strict;
 use warnings;
 use Test::More;
 use PostgreSQL::Test::Utils ();
-use AnnTest qw(new_node load_random is_intact);
+use AnnTest qw(new_node init_node load_random is_intact);
 
 my $old = new_node('migrated');
 load_random($old, 'pool', 1000, 16);
@@ -34,7 +34,7 @@ is_intact($old, 't_v', 'intact');
 $old->safe_psql('postgres', 'DROP DATABASE restored');
 $old->stop;
 my $new = PostgreSQL::Test::Cluster->new('upgraded');
-$new->init;
+init_node($new);
 my $bindir = $old->config_data('--bindir');
 # It writes where it is called.
 chdir(PostgreSQL::Test::Utils::tempdir()) or die 'cannot go to a folder of the test';
