@@ -11,7 +11,7 @@ use Test::More;
 use Time::HiRes qw(sleep time);
 use AnnTest qw(wait_for_recovery);
 
-our @EXPORT_OK = qw(start_units act kill_at sweep unproven deaths);
+our @EXPORT_OK = qw(start_units act die_after kill_at sweep unproven deaths);
 
 my ($node, $aftermath);
 my %died_after;    # {backend or server}{file:line}
