@@ -72,13 +72,13 @@ class Writer {
 
   // Decides all ids before anything is written: nodes by order, records and chunks by node.
   void Number() {
-    graph::BreadthFirst(
-        graph_.size(), graph_.entry(),
+    graph::PagePacking<Alloc>(alloc_).Run(
+        graph_.size(), graph_.entry(), view_.meta.slots_per_page,
         [this](NodeId id, const NodeId** out) {
           *out = graph_.links(id, 0);
           return graph_.degree(id, 0);
         },
-        alloc_, order_);
+        [] { CHECK_FOR_INTERRUPTS(); }, order_);
     place_.resize(order_.size());
     first_record_.resize(order_.size());
     first_chunk_.resize(order_.size());

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <limits>
 #include <memory>
+#include <set>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -215,39 +216,87 @@ TEST(SearchTest, DescendStopsAtALocalMinimum) {
 // --- order
 // ----------------------------------------------------------------------------------------
 
-TEST(OrderTest, BreadthFirstIsAPermutationThatKeepsNeighboursNear) {
+using Lists = std::vector<std::vector<NodeId>>;
+
+VecOf<NodeId, Alloc> Packed(const Lists& links, NodeId start, uint32_t per_page) {
+  VecOf<NodeId, Alloc> order{Alloc()};
+  uint32_t pages = 0;
+  PagePacking<Alloc> packing{Alloc()};
+  packing.Run(
+      static_cast<uint32_t>(links.size()), start, per_page,
+      [&](NodeId id, const NodeId** out) {
+        *out = links[id].data();
+        return static_cast<uint32_t>(links[id].size());
+      },
+      [&] { ++pages; }, order);
+  EXPECT_GE(pages * per_page, order.size());
+  return order;
+}
+
+TEST(OrderTest, PackingIsAPermutation) {
   Rng rng(5);
   for (const uint32_t n : {0u, 1u, 2u, 500u}) {
     // Links go to the first half only: the second is not reached.
-    std::vector<std::vector<NodeId>> links(n);
+    Lists links(n);
     for (std::vector<NodeId>& list : links) {
       for (int i = 0; i < 3 && n > 1; ++i)
         list.push_back(static_cast<NodeId>(rng.Next() % (n / 2)));
     }
-    VecOf<NodeId, Alloc> order{Alloc()};
-    const NodeId start = n == 0 ? kNoId : n / 4;
-    BreadthFirst(
-        n, start,
-        [&](NodeId id, const NodeId** out) {
-          *out = links[id].data();
-          return static_cast<uint32_t>(links[id].size());
-        },
-        Alloc(), order);
-    ASSERT_EQ(order.size(), n);
-    std::vector<NodeId> sorted(order.begin(), order.end());
-    std::sort(sorted.begin(), sorted.end());
-    for (NodeId id = 0; id < n; ++id) ASSERT_EQ(sorted[id], id);
-    if (n == 0) continue;
-    EXPECT_EQ(order[0], start);
-    // The start's neighbours come next, in the order of its list.
-    std::vector<NodeId> first;
-    for (const NodeId id : links[start]) {
-      if (id != start && std::find(first.begin(), first.end(), id) == first.end()) {
-        first.push_back(id);
+    for (const uint32_t per_page : {1u, 7u, 1000u}) {
+      const NodeId start = n == 0 ? kNoId : n / 4;
+      const VecOf<NodeId, Alloc> order = Packed(links, start, per_page);
+      ASSERT_EQ(order.size(), n);
+      if (n > 0) EXPECT_EQ(order[0], start);
+      std::vector<NodeId> sorted(order.begin(), order.end());
+      std::sort(sorted.begin(), sorted.end());
+      for (NodeId id = 0; id < n; ++id) ASSERT_EQ(sorted[id], id);
+    }
+  }
+}
+
+// Groups whose nodes all know each other, and one of the next group: each is a page.
+TEST(OrderTest, PackingKeepsGroupsTogether) {
+  constexpr uint32_t kGroups = 20, kSize = 12, kNodes = kGroups * kSize;
+  const auto group = [](NodeId id) { return id % kGroups; };
+  Lists links(kNodes);
+  for (NodeId id = 0; id < kNodes; ++id) {
+    for (NodeId other = 0; other < kNodes; ++other) {
+      if (other != id && group(other) == group(id)) links[id].push_back(other);
+    }
+    links[id].insert(links[id].begin(), (id + 1) % kNodes);
+  }
+  const VecOf<NodeId, Alloc> order = Packed(links, 3, kSize);
+  for (uint32_t i = 0; i < kNodes; ++i) EXPECT_EQ(group(order[i]), group(order[i - i % kSize]));
+}
+
+// A square of 48 x 48 nodes, each linked to the eight around it, numbered at random: a list leads
+// to 9 pages of 36, and to 2.2 were they squares of 6 x 6.
+TEST(OrderTest, PackingFillsPagesWithNeighbours) {
+  constexpr uint32_t kSide = 48, kNodes = kSide * kSide, kPerPage = 36;
+  Rng rng(6);
+  std::vector<NodeId> number(kNodes);
+  for (NodeId id = 0; id < kNodes; ++id) number[id] = id;
+  for (NodeId id = kNodes - 1; id > 0; --id) std::swap(number[id], number[rng.Next() % (id + 1)]);
+  Lists links(kNodes);
+  for (int x = 0; x < int{kSide}; ++x) {
+    for (int y = 0; y < int{kSide}; ++y) {
+      for (int i = std::max(0, x - 1); i <= std::min<int>(kSide - 1, x + 1); ++i) {
+        for (int j = std::max(0, y - 1); j <= std::min<int>(kSide - 1, y + 1); ++j) {
+          if (i != x || j != y) links[number[x * kSide + y]].push_back(number[i * kSide + j]);
+        }
       }
     }
-    for (size_t i = 0; i < first.size(); ++i) EXPECT_EQ(order[1 + i], first[i]);
   }
+  const VecOf<NodeId, Alloc> order = Packed(links, 0, kPerPage);
+  std::vector<uint32_t> page(kNodes);
+  for (uint32_t i = 0; i < kNodes; ++i) page[order[i]] = i / kPerPage;
+  double pages = 0;
+  for (const std::vector<NodeId>& list : links) {
+    std::set<uint32_t> met;
+    for (const NodeId id : list) met.insert(page[id]);
+    pages += static_cast<double>(met.size()) / kNodes;
+  }
+  EXPECT_LT(pages, 2.5);
 }
 
 TEST(LevelTest, FallsByMEachLevel) {
