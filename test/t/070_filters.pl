@@ -179,8 +179,9 @@ is(sql('SELECT count(*) FROM (SELECT query, section, count(*) AS n FROM best GRO
 	sql('SELECT 20 * count(*) FROM categories'), 'best of each category: as many as there are, in each');
 $common = sql('SELECT count(*)::float8 / (SELECT count(*) FROM best_truth) FROM best JOIN best_truth USING (query, section, id)');
 cmp_ok($common, '>=', 0.95, "best of each category: $common are the right ones");
-is(sql("$exactly SELECT count(*) FROM (SELECT DISTINCT ON (query, section) query, section, id FROM (SELECT q.id AS query, i.section, i.id, i.v <=> q.v AS d FROM query q, items i WHERE q.id < 20 AND i.section IS NOT NULL) a ORDER BY query, section, d, id) first
-LEFT JOIN best_truth USING (query, section, id) WHERE best_truth IS NULL"), 0, 'best of each category: DISTINCT ON gives the first of these');
+# Of rows at the same distance it may be another.
+is(sql("$exactly SELECT count(*) FROM (SELECT DISTINCT ON (query, section) query, section, d FROM (SELECT q.id AS query, i.section, i.id, i.v <=> q.v AS d FROM query q, items i WHERE q.id < 20 AND i.section IS NOT NULL) a ORDER BY query, section, d, id) first
+WHERE NOT EXISTS (SELECT FROM best_truth b JOIN items i USING (id) JOIN query q ON q.id = b.query WHERE b.query = first.query AND b.section = first.section AND i.v <=> q.v = d)"), 0, 'best of each category: DISTINCT ON gives the first of these');
 
 # --- plans with defaults, with the attribute in the vector's index and in one of its own ------------------------
 sql('DROP INDEX items_v; ALTER TABLE items ADD COLUMN place int, ADD COLUMN beside int; UPDATE items SET place = id * 7919 % 10000, beside = id * 7919 % 10000;
