@@ -195,6 +195,11 @@ float Stretch(Metric metric, const SparseFactors& f) {
   return metric == Metric::kL1 ? ratio : std::sqrt(ratio);
 }
 
+// And a product with a whole vector once more: that of the vector with itself is then exact.
+float WholeStretch(Metric metric, const SparseFactors& f) {
+  return metric == Metric::kL1 ? 1 : Stretch(metric, f);
+}
+
 float KeyOf(const SparseShape& shape, const SparseQuery& query, const SparseFactors& f,
             float shared) {
   switch (shape.metric) {
@@ -211,7 +216,8 @@ float KeyOf(const SparseShape& shape, const SparseQuery& query, const SparseFact
 float LargestError(const SparseShape& shape, const SparseQuery& query, const SparseFactors& f,
                    float shared) {
   constexpr float kRounding = 4e-6f;  // of sums of floats
-  const float stretched = std::fabs(shared * (1 - 1 / Stretch(shape.metric, f)));
+  const float stretch = Stretch(shape.metric, f), whole = WholeStretch(shape.metric, f);
+  const float stretched = std::fabs(shared) * (whole - 1 / stretch);
   if (shape.metric == Metric::kL1) {
     const float met = static_cast<float>(std::min(f.count, query.count));
     return met * (f.step + query.step) + 2 * (f.rest + query.rest) + stretched +
@@ -354,7 +360,8 @@ SparseQuery PrepareSparseCode(const SparseShape& shape, const uint8_t* coded, vo
 float SparseKey(const simd::SparseKernels& kernels, const SparseShape& shape,
                 const SparseQuery& query, const uint8_t* coded) {
   const CodeView view = View(shape, coded);
-  return KeyOf(shape, query, view.factors, Shared(kernels, shape, query, view));
+  return KeyOf(shape, query, view.factors,
+               Shared(kernels, shape, query, view) * WholeStretch(shape.metric, view.factors));
 }
 
 Estimate SparseEstimate(const simd::SparseKernels& kernels, const SparseShape& shape,
@@ -362,7 +369,7 @@ Estimate SparseEstimate(const simd::SparseKernels& kernels, const SparseShape& s
   const CodeView view = View(shape, coded);
   const float shared = Shared(kernels, shape, query, view);
   float error = LargestError(shape, query, view.factors, shared);
-  float middle = shared;
+  float middle = shared * WholeStretch(shape.metric, view.factors);
   if (IsHashed(shape)) {
     const Range range = HashedRange(shape, query, view, shared);
     middle = (range.least + range.most) / 2;

@@ -47,6 +47,34 @@ SELECT avg((SELECT count(*) FROM (SELECT v <=> q.v AS d FROM (SELECT v FROM sign
 	$node->safe_psql('postgres', 'DROP INDEX signs_s');
 }
 
+# The same rows as halves; and sparse, the 24 largest numbers of each, but one row in 25 whole: more than the codes of an index have
+# room for. Such rows must not come out nearer to all others than they are, or links lead to nothing else.
+$node->safe_psql('postgres', q{
+CREATE FUNCTION sparse_of(v vector, n int) RETURNS sparsevec LANGUAGE sql IMMUTABLE AS $$
+  SELECT format('{%s}/384', string_agg(format('%s:%s', i, x), ','))::sparsevec FROM
+    (SELECT i, x FROM unnest(v::real[]) WITH ORDINALITY u(x, i) WHERE x <> 0 ORDER BY abs(x) DESC, i LIMIT n) t $$;
+CREATE TABLE halves AS SELECT id, v::halfvec(384) AS v FROM base;
+CREATE TABLE sparse AS SELECT id, sparse_of(v, CASE WHEN id % 25 = 0 THEN 384 ELSE 24 END)::sparsevec(384) AS v FROM base;
+CREATE TABLE halves_query AS SELECT v::halfvec(384) FROM query WHERE id < 100;
+CREATE TABLE sparse_query AS SELECT sparse_of(v, 24)::sparsevec(384) AS v FROM query WHERE id < 100;
+VACUUM ANALYZE halves; VACUUM ANALYZE sparse});
+for my $case ([ 'halves', 'halfvec_l2', '<->' ], [ 'halves', 'halfvec_cosine', '<=>' ], map { [ 'sparse', "sparsevec_$_", $operators{$_} ] } qw(l2 ip cosine l1))
+{
+	my ($table, $class, $op) = @$case;
+	# The long rows are what inner products are largest with: the codes' errors decide, and calibration knows codes only.
+	my $wide = $class eq 'sparsevec_ip' ? 'SET hnsw.ef_search = 200;' : '';
+	$node->safe_psql('postgres', "CREATE INDEX typed_v ON $table USING hnsw (v ${class}_ops)");
+	my $found = $node->safe_psql('postgres', qq{
+$wide SET enable_seqscan = off;
+SELECT avg((SELECT count(*) FROM (SELECT v $op q.v AS d FROM $table ORDER BY v $op q.v LIMIT 10) n
+  WHERE d <= (SELECT max(d) FROM (SELECT v $op q.v AS d FROM $table ORDER BY (v $op q.v) + 0 LIMIT 10) e))) / 10 FROM ${table}_query q});
+	cmp_ok($found, '>=', 0.95, "$class: recall\@10 $found");
+	my $lost = $node->safe_psql('postgres', q{SELECT unreachable FROM ann_index_stats('typed_v')});
+	cmp_ok($lost, '<=', 100, "$class: walks miss $lost of 10,000 nodes");
+	is_intact($node, 'typed_v', "$class: intact");
+	$node->safe_psql('postgres', 'DROP INDEX typed_v');
+}
+
 # Rows that came one by one are found as well as those that were there first.
 $node->safe_psql('postgres', q{
 CREATE TABLE later (LIKE base);
