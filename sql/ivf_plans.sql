@@ -37,7 +37,7 @@ SELECT fill('t50000', 50000);
 -- LIMIT: a search for few rows, a sort for many
 CREATE FUNCTION plans(op text, clause text DEFAULT '') RETURNS TABLE (tbl text, lim text, plan text) LANGUAGE sql AS $$
   SELECT t, l, plan_of(format('SELECT id FROM %s %s ORDER BY v %s array_fill(0.5::real, ARRAY[16])::vector LIMIT %s', t, clause, op, l))
-  FROM unnest(ARRAY['t100', 't10000', 't50000']) t, unnest(ARRAY['10', '1000', '40000', 'ALL']) l
+  FROM unnest(ARRAY['t100', 't10000', 't50000']) t, unnest(ARRAY['1', '10', '1000', '40000', 'ALL']) l
 $$;
 -- hnsw and ivf; for 1,000 rows they are about equal
 SELECT tbl, lim, CASE lim WHEN '1000' THEN regexp_replace(plan, 'hnsw|ivf', '(hnsw or ivf)') ELSE plan END AS plan FROM plans('<->');

@@ -87,22 +87,24 @@ double PassingRows(const IndexPath* path) {
 struct Taken {
   double rows;
   double share;  // of the scan's cost that the server will charge for them
+  bool told;     // the scan will know of them (limit_hint.hpp)
 };
 
 // `scanned`: all rows that the scan returns; PassingRows of them pass the query's other conditions.
 Taken RowsTaken(const PlannerInfo* root, const IndexPath* path, double scanned) {
-  if (path->indexorderbys == NIL) return {scanned, 1};
+  if (path->indexorderbys == NIL) return {scanned, 1, false};
+  const double passing = std::clamp(PassingRows(path) / scanned, 1e-9, 1.0);
+  const bool none_dropped = passing > 0.999;
   if (root->limit_tuples >= 0) {
-    const double passing = std::clamp(PassingRows(path) / scanned, 1e-9, 1.0);
     const double rows = std::clamp(root->limit_tuples / passing, 1.0, scanned);
-    return {rows, rows / scanned};
+    return {rows, rows / scanned, none_dropped};
   }
   const double fraction = root->tuple_fraction;
   if (root->parse->limitCount != nullptr && fraction > 0 && fraction < 1) {
     // The server guesses a tenth of the table; who asks for what is near asks for few.
-    return {std::min(kUnknownLimit, scanned), fraction};
+    return {std::min(kUnknownLimit, scanned), fraction, none_dropped};
   }
-  return {scanned, 1};
+  return {scanned, 1, false};
 }
 
 // Reading the rows of a set one by one, where a scan may (MayList).
@@ -139,7 +141,8 @@ void EstimateCost(CostModel model, PlannerInfo* root, IndexPath* path, Cost* sta
   // What is too far away is not met, unlike what does not pass for other reasons.
   const double near = std::max(indexed * shares.within, scanned);
   ScanCost cost =
-      model(root, index, {indexed, scanned / near, taken.rows, set_share < 1, IsByValue(path)});
+      model(root, index,
+            {indexed, scanned / near, taken.rows, taken.told, set_share < 1, IsByValue(path)});
   const ScanCost listing = ListingCost(root, index);
   if (listing.startup < cost.startup + cost.streaming) cost = listing;
   *startup_cost = cost.startup;

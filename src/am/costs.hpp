@@ -9,13 +9,14 @@ namespace ann::am {
 inline constexpr double kUnknownLimit = 100;
 
 // A row whose page is in shared buffers, read for its distance: 0.4 to 1.3 us, measured.
-inline constexpr Cost kCachedRow = 0.35;
+inline constexpr Cost kCachedRow = 0.5;
 
 // What a plan is expected to take from an ordered scan.
 struct PlannedRows {
   double indexed;  // rows of the index
   double passing;  // share of them that the scan's own conditions let pass
   double rows;     // of those, how many the executor takes before it stops
+  bool told;       // the scan knows of them before it begins
   bool has_set;    // rows are kept to a set of TIDs, not only to attributes in the index
   bool by_value;   // a condition asks for values of the first attribute
 };

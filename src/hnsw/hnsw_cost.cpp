@@ -3,9 +3,10 @@
 // needs of the rows *left by the filter*, so a filter that few rows pass is charged for all that
 // must be streamed to find them.
 //
-// The figures make plans comparable that the planner chooses between: measured on 100,000 SIFT rows
-// of 128 dimensions, a unit of cost is 2.3 us of a sequential scan with a sort by distance (12,800
-// units, 29 ms), and about as much of a search (src/am/README.md, "Costs").
+// The figures make plans comparable that the planner chooses between: a unit of cost is 1.5 us of a
+// sequential scan with a sort by distance (200,000 SIFT rows of 128 dimensions: 25,600 units, 34
+// ms; 63,666 texts of 384: 16,300 units, 28 ms), and about as much of a search (src/am/README.md,
+// "Costs").
 #include <algorithm>
 #include <cmath>
 
@@ -17,31 +18,40 @@ namespace ann::hnsw {
 
 namespace {
 
-// Begin, meta page, beam, query preparation: 25 us, counted in rows' cpu_tuple_cost.
-constexpr double kFixedTuples = 1000;
+// Begin, meta page, beam, query preparation: 30 us, counted in rows' cpu_tuple_cost.
+constexpr double kFixedTuples = 2000;
 // Rows that a search gives without further ado.
 constexpr double kFirstRows = 10;
-// A row after these: refinement, exact distance, its place in the order. 3 us.
-constexpr double kEmissionOperators = 560;
-constexpr double kOperatorCost = 10;
+// An index of so many pages is half in the processor's caches. What a node costs depends on that
+// more than on anything else: 20 ns a visit in a small index, 75 ns in a large one; 1 to 4 us a row
+// after the first ones, for refinement, exact distance, its place in the order.
+constexpr double kCachedPages = 1000;
+constexpr double kOperatorCost = 4, kMissOperators = 12;
+constexpr double kEmissionOperators = 250, kEmissionMissOperators = 900;
 // A row's attributes in a sweep over the columns: 0.5 ns; its TID, which lies in its node: 18 ns.
-constexpr double kColumnOperators = 0.1;
-constexpr double kSetOperators = 3;
+constexpr double kColumnOperators = 0.13;
+constexpr double kSetOperators = 5;
 
 struct Walk {
   double nodes;  // in the index
   double m;
-  double beam;  // ef plus the descent through the upper levels
-  bool posted;  // by values of the first attribute
+  double beam;    // ef plus the descent through the upper levels
+  double missed;  // share of the nodes that the processor's caches do not hold
+  bool posted;    // by values of the first attribute
 
-  Cost visit() const { return cpu_index_tuple_cost + kOperatorCost * cpu_operator_cost; }
+  Cost visit() const {
+    return cpu_index_tuple_cost + (kOperatorCost + kMissOperators * missed) * cpu_operator_cost;
+  }
+  Cost emission() const {
+    return (kEmissionOperators + kEmissionMissOperators * missed) * cpu_operator_cost;
+  }
 
   // Expanding a node meets 2m neighbours, of which about half have been seen (SIFT 862 k rows:
   // 1,240 candidates in 80 expansions at m = 16). No node is visited twice.
   double Visits(double rows) const { return std::min(nodes, m * (beam + rows)); }
   double Expansions(double rows) const { return std::min(nodes, beam + rows); }
 
-  // 1.4 us an expansion with its visits at m = 16, or 0.6 units.
+  // 1.2 us an expansion with its visits at m = 16 in a large index, or 0.8 units.
   Cost Cpu(double rows) const {
     const Cost expansion = cpu_tuple_cost + 2 * m * cpu_operator_cost;
     return Visits(rows) * visit() + Expansions(rows) * expansion;
@@ -50,7 +60,9 @@ struct Walk {
 
 // What the index is walked with.
 Walk PlannedWalk(const IndexOptInfo* index) {
-  Walk walk{std::max(index->tuples, 1.0), kDefaultM, kDefaultEfSearch, false};
+  const double pages = std::max<double>(index->pages, 1);
+  Walk walk{std::max(index->tuples, 1.0), kDefaultM, kDefaultEfSearch,
+            pages / (pages + kCachedPages), false};
   if (!index->hypothetical) {
     const Relation rel = index_open(index->indexoid, NoLock);
     // L1, alone.
@@ -107,7 +119,7 @@ am::ScanCost SearchCost(const PlannerInfo* root, const IndexOptInfo* index,
   const double streamed = std::max(planned.rows - kFirstRows, 0.0);
   const Found all = Find(root, index, walk, planned, streamed);
   return {kFixedTuples * cpu_tuple_cost + first.cost,
-          all.cost - first.cost + streamed * kEmissionOperators * cpu_operator_cost, all.visits};
+          all.cost - first.cost + streamed * walk.emission(), all.visits};
 }
 
 }  // namespace
