@@ -17,8 +17,7 @@ namespace {
 
 using Alloc = pg::PgAllocator<std::byte>;
 
-// Queries: so many panels of rows, which meet all others together.
-constexpr uint32_t kBatches = 8;
+// Queries of a chunk: a panel of rows, which meet all others together.
 constexpr uint32_t kBatch = simd::kPanelLists;
 // Rows at most, as each has a key for every query of a batch: 64 MB.
 constexpr uint64_t kMostRows = 1 << 19;
@@ -28,6 +27,9 @@ constexpr uint64_t kMostRows = 1 << 19;
 constexpr double kRecall = .975;
 constexpr uint32_t kNearest = 10;
 constexpr float kMostPatience = 1e6f;
+static_assert(kStreaksPerChunk == kBatch * kNearest);
+
+}  // namespace
 
 class Calibration {
  public:
@@ -45,25 +47,18 @@ class Calibration {
         list_keys_(Alloc(context)),
         probes_(Alloc(context)),
         top_(Alloc(context)),
-        streaks_(Alloc(context)),
-        others_(Alloc(context)) {}
-
-  uint32_t Run() {
-    if (what_.lists < 2 || n_ <= 2 * kFirstTarget) return kLeastPatience;
+        others_(Alloc(context)) {
     GroupRows();
-    Rng rng(what_.lists);
-    for (uint32_t batch = 0; batch < kBatches; ++batch) {
-      TakeQueries(rng);
-      ComputeKeys();
-      for (uint32_t query = 0; query < kBatch; ++query) {
-        CHECK_FOR_INTERRUPTS();
-        Search(query);
-      }
+  }
+
+  void RunChunk(uint32_t chunk, float* streaks) {
+    TakeQueries(chunk);
+    ComputeKeys();
+    for (uint32_t query = 0; query < kBatch; ++query) {
+      CHECK_FOR_INTERRUPTS();
+      Search(query);
+      for (uint32_t i = 0; i < kNearest; ++i) streaks[query * kNearest + i] = top_[i].streak;
     }
-    const size_t last = static_cast<size_t>(kRecall * static_cast<double>(streaks_.size() - 1));
-    std::nth_element(streaks_.begin(), streaks_.begin() + last, streaks_.end());
-    return static_cast<uint32_t>(
-        std::clamp(std::ceil(streaks_[last]), float{kLeastPatience}, kMostPatience));
   }
 
  private:
@@ -91,8 +86,10 @@ class Calibration {
     }
   }
 
-  // Random rows, as a panel.
-  void TakeQueries(Rng& rng) {
+  // Random rows, as a panel; others for each chunk.
+  void TakeQueries(uint32_t chunk) {
+    Rng rng(what_.lists);
+    for (uint32_t i = 0; i < chunk * kBatch; ++i) rng.Next();
     queries_.resize(kBatch * size_t{dims_});
     panel_.resize(kBatch * size_t{dims_});
     for (uint32_t q = 0; q < kBatch; ++q) {
@@ -137,8 +134,8 @@ class Calibration {
     }
   }
 
-  // One search as the scan does it, but through all lists; notes of each of the nearest rows with
-  // which patience it is found.
+  // One search as the scan does it, but through all lists: top_ becomes the nearest rows in order,
+  // each with the patience that finds it.
   void Search(uint32_t query) {
     RankLists(query);
     const float* keys = Keys(query);
@@ -156,7 +153,6 @@ class Calibration {
       longest = std::max(longest, static_cast<float>(idle) * weight);
     }
     std::sort(top_.begin(), top_.end());
-    for (uint32_t i = 0; i < kNearest; ++i) streaks_.push_back(top_[i].streak);
   }
 
   // Puts the lists in order. The row's own list is where it would be without it.
@@ -201,7 +197,7 @@ class Calibration {
   float* Keys(uint32_t query) { return keys_.data() + size_t{query} * n_; }
   float* Query(uint32_t query) { return queries_.data() + query * size_t{dims_}; }
 
-  const Calibrated& what_;
+  Calibrated what_;
   uint32_t n_;
   uint32_t dims_;
   bool is_ip_;
@@ -216,14 +212,25 @@ class Calibration {
   VecOf<float, Alloc> list_keys_;
   VecOf<uint32_t, Alloc> probes_;
   VecOf<Found, Alloc> top_;
-  VecOf<float, Alloc> streaks_;  // of each of the nearest rows, over all queries
-  VecOf<float, Alloc> others_;   // the centroid of all others of a list
+  VecOf<float, Alloc> others_;  // the centroid of all others of a list
 };
 
-}  // namespace
+Calibration* StartCalibration(const Calibrated& what, MemoryContext context) {
+  return pg::Construct<Calibration>(pg::AllocZero<Calibration>(context, 1), what, context);
+}
 
-uint32_t CalibratePatience(const Calibrated& what, MemoryContext context) {
-  return Calibration(what, context).Run();
+void RunCalibrationChunk(Calibration* calibration, uint32_t chunk, float* streaks) {
+  calibration->RunChunk(chunk, streaks);
+}
+
+bool CanCalibrate(uint64_t rows, uint32_t lists) { return lists >= 2 && rows > 2 * kFirstTarget; }
+
+uint32_t PatienceOf(float* streaks) {
+  constexpr size_t kCount = size_t{kCalibrationChunks} * kStreaksPerChunk;
+  const size_t last = static_cast<size_t>(kRecall * static_cast<double>(kCount - 1));
+  std::nth_element(streaks, streaks + last, streaks + kCount);
+  return static_cast<uint32_t>(
+      std::clamp(std::ceil(streaks[last]), float{kLeastPatience}, kMostPatience));
 }
 
 }  // namespace ann::ivf

@@ -49,13 +49,26 @@ struct Calibrated {
   const float* rows;
   const uint32_t* lists_of;  // by row, the nearest list
   uint64_t row_count;
-  double table_rows;  // that the rows are a sample of
   const float* centroids;
   uint32_t lists;
 };
 
+// Searches for random rows of the sample, in chunks that processes may share: what a chunk finds
+// does not depend on who runs it, nor on the others.
+inline constexpr uint32_t kCalibrationChunks = 8;
+// The patience with which each of a chunk's rows' nearest was found: 32 rows, their 10 nearest.
+inline constexpr uint32_t kStreaksPerChunk = 32 * 10;
+
+// Of one process. Memory: of `context`, a key for each row of the sample and each of a chunk's.
+class Calibration;
+Calibration* StartCalibration(const Calibrated& what, MemoryContext context);
+// `streaks`: kStreaksPerChunk.
+void RunCalibrationChunk(Calibration* calibration, uint32_t chunk, float* streaks);
+
+// Whether a sample says anything; if not, the least patience it is.
+bool CanCalibrate(uint64_t rows, uint32_t lists);
 // The least patience with which searches for rows of the sample find .975 of their ten nearest
-// among the others. Memory: of `context`.
-uint32_t CalibratePatience(const Calibrated& what, MemoryContext context);
+// among the others. `streaks`: of all chunks, is put in another order.
+uint32_t PatienceOf(float* streaks);
 
 }  // namespace ann::ivf

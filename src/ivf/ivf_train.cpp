@@ -6,7 +6,6 @@
 
 #include "am/vector_column.hpp"
 #include "cluster/carver.hpp"
-#include "ivf/ivf_calibrate.hpp"
 #include "simd/simd.hpp"
 
 #include "pg/alloc.hpp"
@@ -119,7 +118,6 @@ size_t FrameMemory::Bytes(const IvfMeta& meta, uint32_t lists) {
 // At the start of the memory.
 struct Training::Header {
   IvfMeta meta;
-  double table_rows;
   uint64_t most;
   uint64_t rows;
   IvfFrame shape;  // its lists are those wanted, until they are found
@@ -130,6 +128,7 @@ size_t Training::Bytes(const IvfMeta& meta, const TrainingPlan& plan) {
   carver.Take<Header>(1);
   carver.Take<float>(plan.sample * meta.dims);
   carver.Take<uint32_t>(plan.sample);
+  carver.Take<float>(size_t{kCalibrationChunks} * kStreaksPerChunk);
   if (plan.given == nullptr) {
     carver.Take<char>(cluster::KMeans::BlockBytes(ClusteringOf(meta, plan.lists),
                                                   std::max<uint64_t>(plan.sample, 1)));
@@ -140,7 +139,6 @@ size_t Training::Bytes(const IvfMeta& meta, const TrainingPlan& plan) {
 void Training::Init(void* memory, const IvfMeta& meta, const TrainingPlan& plan) {
   Header& header = *static_cast<Header*>(memory);
   header.meta = meta;
-  header.table_rows = plan.rows;
   header.most = plan.sample;
   header.rows = 0;
   header.shape = PlanFrame(meta, plan.lists);
@@ -155,6 +153,7 @@ Training::Training(void* memory, const FrameMemory& frame, MemoryContext context
   carver.Take<Header>(1);
   floats_ = carver.Take<float>(header_->most * header_->meta.dims);
   lists_of_ = carver.Take<uint32_t>(header_->most);
+  streaks_ = carver.Take<float>(size_t{kCalibrationChunks} * kStreaksPerChunk);
   clustering_ = carver.Take<char>(0);
 }
 
@@ -193,6 +192,22 @@ cluster::CentroidTable Training::Table() {
                                 table_scratch_);
 }
 
+Calibration* Training::SampleCalibration() {
+  if (calibration_ == nullptr) {
+    calibration_context_ =
+        AllocSetContextCreate(context_, "ann ivf calibration", ALLOCSET_DEFAULT_SIZES);
+    calibration_ = StartCalibration(
+        {Space(), floats_, lists_of_, header_->rows, Centroids(), header_->shape.lists},
+        calibration_context_);
+  }
+  return calibration_;
+}
+
+void Training::ForgetCalibration() {
+  if (calibration_ != nullptr) MemoryContextDelete(calibration_context_);
+  calibration_ = nullptr;
+}
+
 // --- steps
 // ----------------------------------------------------------------------------------------
 
@@ -228,15 +243,17 @@ void Training::Run(const Hands& hands, const UserCentroids* given,
   Table().Fill(progress);
   if (header.shape.lists > 1) {
     if (header.rows > 0) hands.run(hands.context, TrainingStep::kAssign, ChunksOf(header.rows));
-    const Calibrated what{Space(),           floats_,     lists_of_,         header.rows,
-                          header.table_rows, Centroids(), header.shape.lists};
-    header.shape.patience = CalibratePatience(what, context_);
+    if (CanCalibrate(header.rows, header.shape.lists)) {
+      hands.run(hands.context, TrainingStep::kCalibrate, kCalibrationChunks);
+      header.shape.patience = PatienceOf(streaks_);
+    }
   }
   if (IsPq(header.meta) && header.rows > 0) FindCodebook(hands, progress);
 }
 
 void Training::RunChunk(TrainingStep step, uint32_t chunk, const cluster::Progress& progress) {
   const uint64_t begin = uint64_t{chunk} * kChunkRows;
+  if (step != TrainingStep::kCalibrate) ForgetCalibration();
   switch (step) {
     case TrainingStep::kTransform:
       TransformRows(begin, std::min(begin + kChunkRows, header_->rows));
@@ -246,6 +263,9 @@ void Training::RunChunk(TrainingStep step, uint32_t chunk, const cluster::Progre
       break;
     case TrainingStep::kAssign:
       AssignRows(begin, std::min(begin + kChunkRows, header_->rows), progress);
+      break;
+    case TrainingStep::kCalibrate:
+      RunCalibrationChunk(SampleCalibration(), chunk, streaks_ + chunk * kStreaksPerChunk);
       break;
     case TrainingStep::kResiduals:
       SubtractCentroids(begin, std::min(begin + kChunkRows, CodebookRows()), progress);

@@ -5,6 +5,7 @@
 #include "cluster/nearest.hpp"
 #include "core/rng.hpp"
 
+#include "ivf/ivf_calibrate.hpp"
 #include "ivf/ivf_index.hpp"
 #include "ivf/ivf_user_centroids.hpp"
 
@@ -43,7 +44,14 @@ struct FrameMemory {
 };
 
 // The parts of a training that are cut into chunks, which touch nothing in common.
-enum class TrainingStep : uint32_t { kTransform, kCluster, kAssign, kResiduals, kSegments };
+enum class TrainingStep : uint32_t {
+  kTransform,
+  kCluster,
+  kAssign,
+  kCalibrate,
+  kResiduals,
+  kSegments
+};
 
 // Who does the chunks of a step: all below `chunks`, each once.
 struct Hands {
@@ -88,6 +96,8 @@ class Training {
   void TrainSegment(uint32_t segment, const cluster::Progress& progress);
   const quant::WorkSpace& Space();
   cluster::KMeans Clustering();
+  Calibration* SampleCalibration();
+  void ForgetCalibration();
   float* Centroids() const;
   uint64_t CodebookRows() const;
   float* RowAt(uint64_t row) const;
@@ -95,6 +105,7 @@ class Training {
   Header* header_;
   float* floats_;
   uint32_t* lists_of_;  // by row, when lists have been found
+  float* streaks_;      // by chunk of the calibration
   void* clustering_;
   FrameMemory frame_;
   MemoryContext context_;
@@ -105,6 +116,8 @@ class Training {
   void* clustering_scratch_ = nullptr;
   void* table_scratch_ = nullptr;
   float* segment_scratch_ = nullptr;
+  Calibration* calibration_ = nullptr;
+  MemoryContext calibration_context_ = nullptr;
 };
 
 // The floats of a row to be indexed, or null.
