@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <functional>
 
 #include "am/opclass.hpp"
 #include "am/vector_column.hpp"
@@ -38,6 +39,8 @@ using Alloc = pg::PgAllocator<std::byte>;
 using Graph = BuildGraph;
 
 constexpr uint32_t kSampleRows = 10000;
+constexpr uint32_t kMostEntryUnits = 127;
+constexpr double kLostShare = 0.005;
 
 bool IsSparse(Relation index) { return am::ColumnTypeOf(index) == am::ColumnType::kSparseVector; }
 
@@ -53,6 +56,7 @@ struct BuildState {
   double* squares;
   uint64_t sampled;
   uint32_t* counts;  // of sampled sparse vectors: their elements
+  double* lost;      // by units of entries: shares of rows that codes leave out, summed
   uint64_t sampled_blocks;
   VecOf<uint32_t, Alloc>* sampled_values;  // hashes of the first attribute's
   IndexView* view;
@@ -94,6 +98,26 @@ void AddToSums(BuildState& state, const float* x) {
   }
 }
 
+// Codes keep the largest elements.
+void AddToLost(BuildState& state, const SparseView& x) {
+  const bool l1 = static_cast<Metric>(format::MetricByte(state.meta)) == Metric::kL1;
+  double* sizes = pg::AllocZero<double>(state.row_context, x.count + size_t{1});
+  double left = 0;
+  for (uint32_t i = 0; i < x.count; ++i) {
+    sizes[i] = l1 ? std::fabs(x.values[i]) : double{x.values[i]} * x.values[i];
+    left += sizes[i];
+  }
+  std::sort(sizes, sizes + x.count, std::greater<>());
+  const double whole = left;
+  for (uint32_t i = 0; i < x.count && left > 0; ++i) {
+    left -= sizes[i];
+    const uint32_t kept = i + 1;
+    if (kept % quant::kEntryUnit == 0 && kept / quant::kEntryUnit <= kMostEntryUnits) {
+      state.lost[kept / quant::kEntryUnit] += std::max(0.0, left / whole);
+    }
+  }
+}
+
 void SampleRow(Relation, ItemPointer, Datum* values, bool* isnull, bool, void* arg) {
   BuildState& state = *static_cast<BuildState*>(arg);
   MemoryContext old = MemoryContextSwitchTo(state.row_context);
@@ -103,6 +127,7 @@ void SampleRow(Relation, ItemPointer, Datum* values, bool* isnull, bool, void* a
     // A block may bring the sample beyond its size.
     if (state.counts != nullptr && state.sampled < kSampleRows) {
       state.counts[state.sampled] = x.sparse().count;
+      AddToLost(state, x.sparse());
     }
     ++state.sampled;
     if (state.sampled_values != nullptr) {
@@ -127,13 +152,17 @@ void FinishSample(BuildState& state) {
   state.meta.l1_step[0] = GridStep(state.meta.traversal_bits, variance);
 }
 
-// Codes with room for all elements of 19 in 20 rows.
+// Codes with room for all elements of 19 in 20 rows, and for all but kLostShare of the squares of
+// all rows: the few longest may be those that inner products are largest with.
 void PlanEntries(BuildState& state) {
   const size_t counted = std::min<uint64_t>(state.sampled, kSampleRows);
   if (counted == 0) return;
   const size_t at = counted * 19 / 20;
   std::nth_element(state.counts, state.counts + at, state.counts + counted);
-  SetEntries(&state.meta, state.counts[at]);
+  size_t units = DivUp(state.counts[at], quant::kEntryUnit);
+  const double most = kLostShare * static_cast<double>(counted);
+  while (units < kMostEntryUnits && state.lost[units] > most) ++units;
+  SetEntries(&state.meta, static_cast<uint32_t>(units * quant::kEntryUnit));
 }
 
 // Rows from random blocks: a table is often ordered by what its vectors mean.
@@ -145,6 +174,7 @@ void SampleRows(BuildState& state) {
     state.squares = pg::AllocZero<double>(state.context, state.meta.dims);
   } else if (format::IsSparse(state.meta)) {
     state.counts = pg::AllocZero<uint32_t>(state.context, kSampleRows);
+    state.lost = pg::AllocZero<double>(state.context, kMostEntryUnits + 1);
   }
   const BlockNumber blocks = RelationGetNumberOfBlocks(state.heap);
   BlockSamplerData sampler;
