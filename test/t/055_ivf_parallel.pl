@@ -168,21 +168,22 @@ is($node->safe_psql('postgres', q{SELECT lists FROM ann_index_stats('sparse_v')}
 
 # --- ends before the end
 
-# [ name, where the leader waits, where its worker does; a build that is cancelled there ]
+# [ name, where the leader waits, what is reported there, where its worker waits; a build that is cancelled there ]
 my $broken = 'CREATE INDEX broken ON base USING ivf (v vector_l2_ops)';
 for my $case (
-	[ 'while a worker clusters', 'posted', 'helping' ],
-	[ 'while a worker reads the table', 'placing', 'reading' ],
-	[ 'before sorting', 'assigned' ],
-	[ 'before writing', 'sorted' ])
+	[ 'while a worker clusters', 'posted', 'finding centroids', 'helping' ],
+	[ 'while a worker reads the table', 'placing', 'assigning rows\|0\|5\d{3}', 'reading' ],
+	[ 'before sorting', 'assigned', 'assigning rows\|5\d{3}\|5\d{3}' ],
+	[ 'before writing', 'sorted', 'sorting rows' ])
 {
-	my ($name, $leader, $worker) = @$case;
+	my ($name, $leader, $phase, $worker) = @$case;
 	for my $signal ('cancel', 'terminate')
 	{
 		hold(21, 22);
 		my $session = start_session(\my $said, 'SET max_parallel_maintenance_workers = 1',
 			"SET ann.stop_at = 'build.$leader=21" . ($worker ? ",build.$worker=22" : '') . q{'}, $broken);
 		wait_at(21, 1);
+		like($node->safe_psql('postgres', 'SELECT phase, tuples_done, tuples_total FROM pg_stat_progress_create_index'), qr/$phase/, "$name: progress");
 		if ($worker)
 		{
 			# The leader waits for the worker, who is at work.
