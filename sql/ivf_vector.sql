@@ -125,6 +125,19 @@ INSERT INTO temporary SELECT ARRAY[i, 1]::vector FROM generate_series(1, 100) i;
 SELECT v FROM temporary ORDER BY v <-> '[50,1]' LIMIT 1;
 SELECT ann_index_check('temporary_v');
 
+-- above 4,096 lists centroids are found, and lists chosen, in two steps
+CREATE TABLE many (id int, v vector(4));
+INSERT INTO many SELECT i, ARRAY[sin(i), cos(i * 2), sin(i * 3.3), cos(i * 5.1)]::vector FROM generate_series(1, 24000) i;
+CREATE INDEX many_v ON many USING ivf (v vector_l2_ops) WITH (lists = 5000);
+SELECT lists, rows, empty_lists, imbalance < 2 AS balanced FROM ann_index_stats('many_v');
+SELECT ann_index_check('many_v');
+SELECT count(*), count(DISTINCT id) FROM (SELECT id FROM many ORDER BY v <-> '[0.1,0.2,0.3,0.4]') x;
+SET ivf.probes = 64;
+-- of 500, by their own vectors
+SELECT count(*) FROM generate_series(1, 24000, 48) i, LATERAL (SELECT id FROM many ORDER BY v <-> (SELECT v FROM many WHERE id = i) LIMIT 1) n WHERE n.id = i;
+RESET ivf.probes;
+DROP TABLE many;
+
 -- vectors that do not fit a page
 CREATE TABLE wide (id int, v vector(4000));
 INSERT INTO wide SELECT i, (SELECT array_agg(((i * j) % 97)::real) FROM generate_series(1, 4000) j)::vector FROM generate_series(1, 40) i;
