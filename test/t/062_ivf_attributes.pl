@@ -100,10 +100,10 @@ sql(q{CREATE FUNCTION search(x int) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
   lacking int;
 BEGIN
-  -- One statement, one snapshot.
+  -- One statement, one snapshot. By place: two writers who delete and insert an id at once leave two rows of it.
   SET LOCAL enable_seqscan = off; SET LOCAL enable_sort = off;
-  WITH found AS MATERIALIZED (SELECT id FROM t2 WHERE a = x ORDER BY v <-> (SELECT v FROM pool WHERE id = x + 1))
-    SELECT (SELECT count(*) FROM t2 WHERE a + 0 = x) - (SELECT count(DISTINCT id) FROM found) INTO lacking;
+  WITH found AS MATERIALIZED (SELECT ctid AS place FROM t2 WHERE a = x ORDER BY v <-> (SELECT v FROM pool WHERE id = x + 1))
+    SELECT (SELECT count(*) FROM t2 WHERE a + 0 = x) - (SELECT count(DISTINCT place) FROM found) INTO lacking;
   IF lacking <> 0 THEN RAISE EXCEPTION 'a search for % lacks % rows', x, lacking; END IF;
 END $$;
 DELETE FROM t2 a USING t2 b WHERE a.id = b.id AND a.ctid < b.ctid});
