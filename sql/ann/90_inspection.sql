@@ -9,6 +9,10 @@ CREATE FUNCTION ann_retrain(index regclass) RETURNS void
   AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
 COMMENT ON FUNCTION ann_retrain(regclass) IS 'find lists for an ivf index anew; readers and writers go on';
 
+CREATE FUNCTION ann_recalibrate(index regclass) RETURNS int
+  AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION ann_recalibrate(regclass) IS 'find the ef of an hnsw index anew that searches use while hnsw.ef_search is unset; readers and writers go on';
+
 CREATE FUNCTION ann_index_stats(
   index regclass,
   OUT format_version int, OUT dims int, OUT metric text,

@@ -60,6 +60,12 @@ Opened OpenInspected(Oid id, LOCKMODE lock) {
   return opened;
 }
 
+Opened OpenMaintained(Oid id, const char* function) {
+  PreventCommandDuringRecovery(function);
+  PreventCommandIfReadOnly(function);
+  return OpenInspected(id, kMaintenanceLock);
+}
+
 void CloseInspected(const Opened& opened, LOCKMODE lock) {
   index_close(opened.index, lock);
   table_close(opened.heap, lock);

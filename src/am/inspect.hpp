@@ -26,6 +26,12 @@ struct Opened {
 Opened OpenInspected(Oid id, LOCKMODE lock);
 void CloseInspected(const Opened& opened, LOCKMODE lock);
 
+// Vacuum's: readers and writers go on, other maintenance waits.
+inline constexpr LOCKMODE kMaintenanceLock = ShareUpdateExclusiveLock;
+// The same for `function`, which changes the index, under kMaintenanceLock. Errors: 25006 in
+// recovery and in a read-only transaction, too.
+Opened OpenMaintained(Oid id, const char* function);
+
 // Who called, and with which settings.
 struct TableOwner {
   Oid caller;

@@ -115,6 +115,10 @@ class PagesToCalibrate {
   MemoryContext context_;
 };
 
+uint32_t Measure(PagesToCalibrate& pages, const IndexView& view, MemoryContext context) {
+  return graph::Calibration(pages, view.codec, Alloc(context), [] { pg::VacuumDelay(); }).Run();
+}
+
 }  // namespace
 
 void SetDefaultEf(Meta* meta, uint32_t calibrated, uint64_t nodes) {
@@ -138,12 +142,24 @@ void Recalibrate(IndexView* view, BufferAccessStrategy strategy, MemoryContext c
   if (reached > 0) {
     ChangeMeta(*view, [&](Meta* meta) { SetDefaultEf(meta, meta->default_ef, nodes); });
   }
-  uint32_t ef =
-      graph::Calibration(pages, view->codec, Alloc(context), [] { pg::VacuumDelay(); }).Run();
+  uint32_t ef = Measure(pages, *view, context);
   // It is growing still: on SIFT 40 does at 10,000 nodes, 80 at 60,000.
   if (reached > 0) ef = std::max<uint32_t>(ef, kUncalibratedEf);
   pg::StopPoint("calibrate.measured");
   ChangeMeta(*view, [&](Meta* meta) { SetDefaultEf(meta, ef, nodes); });
+}
+
+uint32_t CalibrateNow(IndexView* view, BufferAccessStrategy strategy, MemoryContext context) {
+  PagesToCalibrate pages(view, strategy, context);
+  const uint64_t nodes = pages.CountNodes();
+  const uint32_t ef = Measure(pages, *view, context);
+  pg::StopPoint("calibrate.measured");
+  uint32_t kept = 0;
+  ChangeMeta(*view, [&](Meta* meta) {
+    SetDefaultEf(meta, ef, nodes);
+    kept = meta->default_ef;
+  });
+  return kept;
 }
 
 }  // namespace ann::hnsw

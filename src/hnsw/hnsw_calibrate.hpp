@@ -16,5 +16,7 @@ bool MayNeedCalibration(const format::Meta& meta, uint64_t nodes, uint32_t facto
 // at a time; the meta page (L1), alone.
 void Recalibrate(IndexView* view, BufferAccessStrategy strategy, MemoryContext context,
                  uint64_t reached, uint32_t factor);
+// The same whatever its size and whenever the last time was; returns the new default.
+uint32_t CalibrateNow(IndexView* view, BufferAccessStrategy strategy, MemoryContext context);
 
 }  // namespace ann::hnsw

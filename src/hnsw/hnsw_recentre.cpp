@@ -15,9 +15,12 @@
 #include <cmath>
 #include <cstring>
 
+#include "am/inspect.hpp"
+#include "hnsw/hnsw.hpp"
 #include "hnsw/hnsw_calibrate.hpp"
 #include "hnsw/hnsw_tour.hpp"
 
+#include "pg/entry.hpp"
 #include "pg/guc.hpp"
 #include "pg/test_hooks.hpp"
 
@@ -311,22 +314,44 @@ bool MayNeedMean(const Meta& meta, uint64_t nodes) {
 // Growth at which default_ef is looked at again. A vacuum reads the whole index anyway.
 constexpr uint32_t kInsertGrowth = 10, kVacuumGrowth = 2;
 
-// `most`: nodes that there can be; `reached`: that there are, or 0. L8, with no other lock held:
-// extension and page locks come under it. Nobody waits for it.
-void Adapt(Relation index, BufferAccessStrategy strategy, uint64_t most, uint64_t reached,
-           uint32_t growth) {
-  if (!ConditionalLockPage(index, kRecentreLock, ExclusiveLock)) return;
+// Calls work(view, context) and releases L8, which the caller has.
+template <class Work>
+void RunLocked(Relation index, Work&& work) {
   MemoryContext context =
       AllocSetContextCreate(CurrentMemoryContext, "ann hnsw recentring", ALLOCSET_DEFAULT_SIZES);
   MemoryContext old = MemoryContextSwitchTo(context);
-  IndexView* view = OpenIndex(index, context);
-  if (MayNeedMean(view->meta, most)) Recentring(*view, strategy, context).Run(reached);
-  if (MayNeedCalibration(view->meta, most, growth)) {
-    Recalibrate(view, strategy, context, reached, growth);
-  }
+  work(OpenIndex(index, context), context);
   MemoryContextSwitchTo(old);
   MemoryContextDelete(context);
   UnlockPage(index, kRecentreLock, ExclusiveLock);
+}
+
+// `most`: nodes that there can be; `reached`: that there are, or 0. L8, with no other lock held:
+// extension and page locks come under it. Who does not get it goes on without.
+void Adapt(Relation index, BufferAccessStrategy strategy, uint64_t most, uint64_t reached,
+           uint32_t growth) {
+  if (!ConditionalLockPage(index, kRecentreLock, ExclusiveLock)) return;
+  RunLocked(index, [&](IndexView* view, MemoryContext context) {
+    if (MayNeedMean(view->meta, most)) Recentring(*view, strategy, context).Run(reached);
+    if (MayNeedCalibration(view->meta, most, growth)) {
+      Recalibrate(view, strategy, context, reached, growth);
+    }
+  });
+}
+
+// What ann_recalibrate does: an insert that adapts the index is waited for, a re-centring that was
+// interrupted is ended, as calibration wants codes of one epoch.
+uint32_t CalibrateLocked(Relation index) {
+  BufferAccessStrategy strategy = GetAccessStrategy(BAS_BULKREAD);
+  uint32_t ef = 0;
+  // L8, with no page locked.
+  LockPage(index, kRecentreLock, ExclusiveLock);
+  RunLocked(index, [&](IndexView* view, MemoryContext context) {
+    if (view->meta.recentring != 0) Recentring(*view, strategy, context).Run(0);
+    ef = CalibrateNow(view, strategy, context);
+  });
+  FreeAccessStrategy(strategy);
+  return ef;
 }
 
 }  // namespace
@@ -404,3 +429,19 @@ void RecodeNodes(const IndexView& view, BlockNumber block, BufferAccessStrategy 
 }
 
 }  // namespace ann::hnsw
+
+ANN_FUNCTION(ann_recalibrate)
+{
+  const ann::am::Opened opened = ann::am::OpenMaintained(PG_GETARG_OID(0), "ann_recalibrate()");
+  const ann::am::TableOwner owner = ann::am::BecomeTableOwner(opened);
+  if (opened.index->rd_indam->ambuild != ann::hnsw::Build) {
+    ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+                    errmsg("\"%s\" is not an hnsw index", RelationGetRelationName(opened.index)),
+                    errhint("How far a search of an ivf index goes is found with its lists: "
+                            "ann_retrain finds both anew.")));
+  }
+  const uint32_t ef = ann::hnsw::CalibrateLocked(opened.index);
+  ann::am::BecomeCallerAgain(owner);
+  ann::am::CloseInspected(opened, ann::am::kMaintenanceLock);
+  PG_RETURN_INT32(static_cast<int32>(ef));
+}

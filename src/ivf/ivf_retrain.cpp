@@ -466,8 +466,7 @@ void RetrainIfOutgrown(IndexVacuumInfo* info, const IndexBulkDeleteResult& stats
 
 ANN_FUNCTION(ann_retrain)
 {
-  const Oid id = PG_GETARG_OID(0);
-  const ann::am::Opened opened = ann::am::OpenInspected(id, ShareUpdateExclusiveLock);
+  const ann::am::Opened opened = ann::am::OpenMaintained(PG_GETARG_OID(0), "ann_retrain()");
   const ann::am::TableOwner owner = ann::am::BecomeTableOwner(opened);
   if (opened.index->rd_indam->ambuild != ann::ivf::Build) {
     ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
@@ -476,6 +475,6 @@ ANN_FUNCTION(ann_retrain)
   ann::ivf::IndexView* view = ann::ivf::OpenIndex(opened.index, CurrentMemoryContext);
   ann::ivf::Retrain(opened.heap, view, ERROR, CurrentMemoryContext);
   ann::am::BecomeCallerAgain(owner);
-  ann::am::CloseInspected(opened, ShareUpdateExclusiveLock);
+  ann::am::CloseInspected(opened, ann::am::kMaintenanceLock);
   PG_RETURN_VOID();
 }
