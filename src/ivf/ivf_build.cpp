@@ -172,6 +172,8 @@ IndexBuildResult* Build(Relation heap, Relation index, IndexInfo* info) {
   EnterPhase(BuildPhase::kAssigning);
   ReportTotal(crew.planned_rows());
   const double heap_tuples = crew.PlaceRows();
+  // Processes report by the thousand.
+  pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, static_cast<int64>(heap_tuples));
   pg::StopPoint("build.assigned");
   EnterPhase(BuildPhase::kSorting);
   crew.sort().Sort();
